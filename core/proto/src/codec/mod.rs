@@ -1,0 +1,1 @@
+//! Codec payload descriptors, as far as forwarding needs them.

@@ -1,0 +1,1 @@
+//! What is known about one RTP stream: loss, jitter, score, NACK, retransmission.
