@@ -1,1 +1,4 @@
 //! Begun.
+
+pub mod ortc;
+pub mod sdp;
