@@ -81,3 +81,54 @@ impl Backlog {
         self.bytes.len() - self.start
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::new([127, 0, 0, 1].into(), port)
+    }
+
+    fn front(backlog: &Backlog) -> Option<(SocketAddr, Vec<u16>, Vec<u8>)> {
+        let mut lengths = [0; 2];
+        let front = backlog.front(&mut lengths)?;
+        let total = front.lengths.iter().map(|&length| usize::from(length)).sum();
+        Some((front.to, front.lengths.to_vec(), front.bytes[..total].to_vec()))
+    }
+
+    #[test]
+    fn groups_what_goes_to_one_destination_and_keeps_the_order() {
+        let mut backlog = Backlog::new(10, 100);
+        for (port, payload) in [(1, "a"), (1, "bb"), (1, "ccc"), (2, "dd"), (1, "e")] {
+            assert!(backlog.push(address(port), payload.as_bytes()));
+        }
+        assert_eq!(front(&backlog), Some((address(1), vec![1, 2], b"abb".to_vec())), "as many as there is room for");
+        backlog.pop(1);
+        assert_eq!(front(&backlog), Some((address(1), vec![2, 3], b"bbccc".to_vec())));
+        backlog.pop(2);
+        assert_eq!(front(&backlog), Some((address(2), vec![2], b"dd".to_vec())));
+        backlog.pop(2);
+        assert!(backlog.is_empty() && front(&backlog).is_none());
+    }
+
+    #[test]
+    fn is_bounded_and_gives_its_memory_to_the_next() {
+        let mut backlog = Backlog::new(3, 10);
+        assert!(!backlog.push(address(1), &[0; 11]), "too many bytes");
+        for _ in 0..3 {
+            assert!(backlog.push(address(1), b""));
+        }
+        assert!(!backlog.push(address(1), b""), "too many datagrams");
+        backlog.pop(3);
+
+        assert!(backlog.push(address(1), &[0; 4]));
+        for number in 1..1_000_u32 {
+            assert!(backlog.push(address(1), &number.to_be_bytes()));
+            assert!(!backlog.push(address(1), &[7; 3]), "8 bytes wait already");
+            backlog.pop(1);
+            assert_eq!(front(&backlog), Some((address(1), vec![4], number.to_be_bytes().to_vec())));
+            assert!(backlog.bytes.len() <= 2 * 10 + 4, "{} bytes for 4", backlog.bytes.len());
+        }
+    }
+}

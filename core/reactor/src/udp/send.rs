@@ -111,6 +111,7 @@ impl SendPath {
                     counters.sent += pieces as u64;
                     counters.trains += call.trains(messages);
                     rest = &rest[bytes..];
+                    icmp_seen = false;
                     if let Some(suspect) = suspect.take() {
                         self.train_limit = suspect.limit.min(self.train_limit);
                         counters.train_fallbacks += 1;
@@ -298,7 +299,7 @@ fn header(message: &Message<'_>, name: &RawAddress, vector: &mut libc::iovec, co
 fn train(lengths: &[u16], limit: u16) -> (usize, usize) {
     let segment = lengths[0];
     let mut bytes = usize::from(segment);
-    if segment == 0 || segment > limit {
+    if segment > limit {
         return (1, bytes);
     }
     let mut pieces = 1;
