@@ -78,11 +78,7 @@ impl ParameterValue {
                 None => number.as_f64().map(Self::Float),
             },
             Value::String(text) => Some(Self::String(text)),
-            Value::Array(items) => items
-                .iter()
-                .map(Value::as_i64)
-                .collect::<Option<Vec<_>>>()
-                .map(Self::IntArray),
+            Value::Array(items) => items.iter().map(Value::as_i64).collect::<Option<Vec<_>>>().map(Self::IntArray),
             Value::Null | Value::Object(_) => None,
         }
     }
@@ -106,10 +102,7 @@ pub type Parameters = BTreeMap<String, ParameterValue>;
 /// Reads parameters; a value of a kind that no parameter has (null, an object, a mixed list) is left out.
 fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Parameters, D::Error> {
     let values = Option::<BTreeMap<String, serde_json::Value>>::deserialize(deserializer)?.unwrap_or_default();
-    Ok(values
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, ParameterValue::from_json(value)?)))
-        .collect())
+    Ok(values.into_iter().filter_map(|(name, value)| Some((name, ParameterValue::from_json(value)?))).collect())
 }
 
 /// Reads a list that may be missing or null, which both mean that it is empty.
@@ -268,10 +261,7 @@ pub struct RtcpFeedback {
 impl RtcpFeedback {
     /// A feedback of that type and parameter (empty for none).
     pub fn new(kind: &str, parameter: &str) -> Self {
-        Self {
-            kind: kind.to_owned(),
-            parameter: parameter.to_owned(),
-        }
+        Self { kind: kind.to_owned(), parameter: parameter.to_owned() }
     }
 }
 
@@ -408,11 +398,7 @@ pub struct ScalabilityMode {
 
 impl Default for ScalabilityMode {
     fn default() -> Self {
-        Self {
-            spatial_layers: 1,
-            temporal_layers: 1,
-            ksvc: false,
-        }
+        Self { spatial_layers: 1, temporal_layers: 1, ksvc: false }
     }
 }
 
@@ -426,11 +412,7 @@ impl ScalabilityMode {
         let rest = mode.strip_prefix(['L', 'S'])?;
         let (spatial_layers, rest) = layer_count(rest)?;
         let (temporal_layers, rest) = layer_count(rest.strip_prefix('T')?)?;
-        Some(Self {
-            spatial_layers,
-            temporal_layers,
-            ksvc: rest.starts_with("_KEY"),
-        })
+        Some(Self { spatial_layers, temporal_layers, ksvc: rest.starts_with("_KEY") })
     }
 }
 
@@ -450,11 +432,7 @@ mod tests {
 
     #[test]
     fn scalability_modes() {
-        let mode = |spatial_layers, temporal_layers, ksvc| ScalabilityMode {
-            spatial_layers,
-            temporal_layers,
-            ksvc,
-        };
+        let mode = |spatial_layers, temporal_layers, ksvc| ScalabilityMode { spatial_layers, temporal_layers, ksvc };
         assert_eq!(ScalabilityMode::parse("L1T3"), mode(1, 3, false));
         assert_eq!(ScalabilityMode::parse("L3T3_KEY"), mode(3, 3, true));
         assert_eq!(ScalabilityMode::parse("S12T45"), mode(12, 45, false));

@@ -1,0 +1,589 @@
+//! What entities show of themselves, and what the worker answers to requests that create or change something.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpMappingCodec, RtpParameters};
+use crate::serde_helpers::{comma_joined, number_keys};
+use crate::types::{
+    ConsumerLayers, ConsumerScore, DataType, DtlsParameters, DtlsRole, DtlsState, IceCandidate, IceParameters, IceRole,
+    IceState, RtpType, SctpState, SctpStreamParameters, SrtpParameters, TraceEventType, TransportTraceEventType,
+    TransportTuple,
+};
+
+/// Answer to `worker.dump`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerDump {
+    /// The worker's process id.
+    pub pid: u32,
+    /// Its WebRTC servers.
+    pub web_rtc_server_ids: Vec<String>,
+    /// Its routers.
+    pub router_ids: Vec<String>,
+    /// Who takes which messages.
+    pub channel_message_handlers: ChannelMessageHandlers,
+}
+
+/// The entities that take messages, by kind of message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ChannelMessageHandlers {
+    /// Every live entity.
+    pub channel_request_handlers: Vec<String>,
+    /// Transports and data consumers.
+    pub payload_channel_request_handlers: Vec<String>,
+    /// Transports, producers and data producers.
+    pub payload_channel_notification_handlers: Vec<String>,
+}
+
+/// Answer to `worker.getResourceUsage`: what getrusage(2) says, times in milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of getrusage(2)")]
+pub struct ResourceUsage {
+    pub ru_utime: u64,
+    pub ru_stime: u64,
+    pub ru_maxrss: u64,
+    pub ru_ixrss: u64,
+    pub ru_idrss: u64,
+    pub ru_isrss: u64,
+    pub ru_minflt: u64,
+    pub ru_majflt: u64,
+    pub ru_nswap: u64,
+    pub ru_inblock: u64,
+    pub ru_oublock: u64,
+    pub ru_msgsnd: u64,
+    pub ru_msgrcv: u64,
+    pub ru_nsignals: u64,
+    pub ru_nvcsw: u64,
+    pub ru_nivcsw: u64,
+}
+
+/// Answer to `webRtcServer.dump`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebRtcServerDump {
+    /// Its id.
+    pub id: String,
+    /// Bound UDP sockets.
+    pub udp_sockets: Vec<SocketDump>,
+    /// Bound TCP listeners.
+    pub tcp_servers: Vec<SocketDump>,
+    /// Transports that use it.
+    pub web_rtc_transport_ids: Vec<String>,
+    /// By which ICE username fragment it finds the transport.
+    pub local_ice_username_fragments: Vec<IceUsernameFragmentDump>,
+    /// By which remote address it finds the transport.
+    #[serde(default)]
+    pub tuple_hashes: Vec<TupleHashDump>,
+}
+
+/// A bound socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketDump {
+    /// Its address.
+    pub ip: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// An ICE username fragment and its transport.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceUsernameFragmentDump {
+    /// The fragment.
+    pub local_ice_username_fragment: String,
+    /// The transport.
+    pub web_rtc_transport_id: String,
+}
+
+/// A remote address, as a number, and its transport.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TupleHashDump {
+    /// The number.
+    pub tuple_hash: u64,
+    /// The transport.
+    pub web_rtc_transport_id: String,
+}
+
+/// Answer to `router.dump`. An entity that nobody consumes is present with an empty list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouterDump {
+    /// Its id.
+    pub id: String,
+    /// Its transports.
+    pub transport_ids: Vec<String>,
+    /// Its observers.
+    pub rtp_observer_ids: Vec<String>,
+    /// Each producer's consumers.
+    pub map_producer_id_consumer_ids: BTreeMap<String, Vec<String>>,
+    /// Each consumer's producer.
+    pub map_consumer_id_producer_id: BTreeMap<String, String>,
+    /// Each producer's observers.
+    pub map_producer_id_observer_ids: BTreeMap<String, Vec<String>>,
+    /// Each data producer's data consumers.
+    pub map_data_producer_id_data_consumer_ids: BTreeMap<String, Vec<String>>,
+    /// Each data consumer's data producer.
+    pub map_data_consumer_id_data_producer_id: BTreeMap<String, String>,
+}
+
+/// What all kinds of transports show. As it is, the dump of a direct transport.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransportDump {
+    /// Its id.
+    pub id: String,
+    /// Whether it is a direct transport.
+    pub direct: bool,
+    /// Its producers.
+    pub producer_ids: Vec<String>,
+    /// Its consumers.
+    pub consumer_ids: Vec<String>,
+    /// The consumer that sends with each SSRC.
+    #[serde(deserialize_with = "number_keys")]
+    pub map_ssrc_consumer_id: BTreeMap<u32, String>,
+    /// The consumer that retransmits with each SSRC.
+    #[serde(deserialize_with = "number_keys")]
+    pub map_rtx_ssrc_consumer_id: BTreeMap<u32, String>,
+    /// Its data producers.
+    pub data_producer_ids: Vec<String>,
+    /// Its data consumers.
+    pub data_consumer_ids: Vec<String>,
+    /// Ids of the header extensions that it reads.
+    pub recv_rtp_header_extensions: RecvRtpHeaderExtensions,
+    /// How it finds the producer of a packet.
+    pub rtp_listener: RtpListenerDump,
+    /// The longest message of SCTP, or of a direct transport, in bytes.
+    pub max_message_size: u32,
+    /// SCTP's settings, when enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sctp_parameters: Option<SctpParameters>,
+    /// SCTP's state, when enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sctp_state: Option<SctpState>,
+    /// How it finds the data producer of a message, when SCTP is enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sctp_listener: Option<SctpListenerDump>,
+    /// What it traces.
+    #[serde(with = "comma_joined")]
+    pub trace_event_types: Vec<TransportTraceEventType>,
+}
+
+/// Ids of the RTP header extensions that a transport reads itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecvRtpHeaderExtensions {
+    /// The MID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mid: Option<u8>,
+    /// The RTP stream id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rid: Option<u8>,
+    /// The repaired RTP stream id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rrid: Option<u8>,
+    /// The absolute send time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abs_send_time: Option<u8>,
+    /// The transport-wide sequence number.
+    #[serde(rename = "transportWideCc01", default, skip_serializing_if = "Option::is_none")]
+    pub transport_wide_cc: Option<u8>,
+}
+
+/// By what a transport finds the producer of a packet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RtpListenerDump {
+    /// By SSRC.
+    #[serde(deserialize_with = "number_keys")]
+    pub ssrc_table: BTreeMap<u32, String>,
+    /// By MID.
+    pub mid_table: BTreeMap<String, String>,
+    /// By RTP stream id.
+    pub rid_table: BTreeMap<String, String>,
+}
+
+/// By what a transport finds the data producer of a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SctpListenerDump {
+    /// By SCTP stream.
+    #[serde(deserialize_with = "number_keys")]
+    pub stream_id_table: BTreeMap<u16, String>,
+}
+
+/// SCTP's settings and backlog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SctpParameters {
+    /// Always 5000.
+    pub port: u16,
+    /// Outgoing streams at first.
+    #[serde(rename = "OS")]
+    pub os: u16,
+    /// Incoming streams at most.
+    #[serde(rename = "MIS")]
+    pub mis: u16,
+    /// The longest message, in bytes.
+    pub max_message_size: u32,
+    /// The most bytes that wait to be sent.
+    #[serde(default)]
+    pub send_buffer_size: u32,
+    /// The bytes that wait to be sent now.
+    #[serde(default)]
+    pub sctp_buffered_amount: u32,
+    /// Whether the streams are WebRTC data channels.
+    #[serde(default)]
+    pub is_data_channel: bool,
+}
+
+/// Answer to `transport.dump` of a WebRTC transport, and to what creates one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebRtcTransportDump {
+    /// What all transports show.
+    #[serde(flatten)]
+    pub base: TransportDump,
+    /// Always controlled.
+    pub ice_role: IceRole,
+    /// The local credentials.
+    pub ice_parameters: IceParameters,
+    /// The local candidates, best first.
+    pub ice_candidates: Vec<IceCandidate>,
+    /// The state of ICE.
+    pub ice_state: IceState,
+    /// The nominated tuple.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ice_selected_tuple: Option<TransportTuple>,
+    /// The local fingerprints, and the role.
+    pub dtls_parameters: DtlsParameters,
+    /// The state of DTLS.
+    pub dtls_state: DtlsState,
+}
+
+/// Answer to `transport.dump` of a plain transport, and to what creates one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlainTransportDump {
+    /// What all transports show.
+    #[serde(flatten)]
+    pub base: TransportDump,
+    /// Whether RTP and RTCP share a port.
+    pub rtcp_mux: bool,
+    /// Whether the remote address is learnt from the first packet.
+    pub comedia: bool,
+    /// Addresses of RTP.
+    pub tuple: TransportTuple,
+    /// Addresses of RTCP, when it has a port of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtcp_tuple: Option<TransportTuple>,
+    /// The key of what the worker sends, when SRTP is enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtp_parameters: Option<SrtpParameters>,
+}
+
+/// Answer to `transport.dump` of a pipe transport, and to what creates one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PipeTransportDump {
+    /// What all transports show.
+    #[serde(flatten)]
+    pub base: TransportDump,
+    /// The addresses.
+    pub tuple: TransportTuple,
+    /// Whether NACK and RTX are used.
+    pub rtx: bool,
+    /// The key of what the worker sends, when SRTP is enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtp_parameters: Option<SrtpParameters>,
+}
+
+/// Answer to `producer.dump`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProducerDump {
+    /// Its id.
+    pub id: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// What is sent to the worker.
+    pub rtp_parameters: RtpParameters,
+    /// How the streams relate.
+    #[serde(rename = "type")]
+    pub rtp_type: RtpType,
+    /// How payload types and SSRCs become the router's.
+    pub rtp_mapping: RtpMappingDump,
+    /// The streams that have been seen.
+    pub rtp_streams: Vec<RtpStreamDump>,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// What it traces.
+    #[serde(with = "comma_joined")]
+    pub trace_event_types: Vec<TraceEventType>,
+}
+
+/// A producer's mapping, as it is dumped: with nulls for what is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtpMappingDump {
+    /// Of payload types.
+    pub codecs: Vec<RtpMappingCodec>,
+    /// Of encodings.
+    pub encodings: Vec<RtpMappingEncodingDump>,
+}
+
+/// One encoding's mapping, as it is dumped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RtpMappingEncodingDump {
+    /// The producer's RID.
+    pub rid: Option<String>,
+    /// The producer's SSRC.
+    pub ssrc: Option<u32>,
+    /// The SSRC inside the router.
+    pub mapped_ssrc: u32,
+}
+
+/// Answer to `consumer.dump`.
+///
+/// Simple consumers have `rtp_stream`; simulcast and SVC ones have it and the layers (-1 for none); those on pipe
+/// transports have `rtp_streams`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumerDump {
+    /// Its id.
+    pub id: String,
+    /// The producer that it consumes.
+    pub producer_id: String,
+    /// Audio or video.
+    pub kind: MediaKind,
+    /// What the worker sends.
+    pub rtp_parameters: RtpParameters,
+    /// How streams are forwarded.
+    #[serde(rename = "type")]
+    pub rtp_type: RtpType,
+    /// The producer's streams as they are inside the router.
+    pub consumable_rtp_encodings: Vec<RtpEncodingParameters>,
+    /// The payload types that it forwards.
+    pub supported_codec_payload_types: Vec<u8>,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Whether its producer is paused.
+    pub producer_paused: bool,
+    /// 1 (lowest) to 255.
+    pub priority: u8,
+    /// What it traces.
+    #[serde(with = "comma_joined")]
+    pub trace_event_types: Vec<TraceEventType>,
+    /// The stream that it sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtp_stream: Option<RtpStreamDump>,
+    /// The streams that it sends, on a pipe transport.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtp_streams: Option<Vec<RtpStreamDump>>,
+    /// The layers of simulcast and SVC.
+    #[serde(flatten)]
+    pub layers: Option<ConsumerLayersDump>,
+}
+
+/// The layers of a simulcast or SVC consumer; -1 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsumerLayersDump {
+    /// The spatial layer that is wanted at most.
+    pub preferred_spatial_layer: i16,
+    /// The spatial layer that the bandwidth allows.
+    pub target_spatial_layer: i16,
+    /// The spatial layer that is sent.
+    pub current_spatial_layer: i16,
+    /// The temporal layer that is wanted at most.
+    pub preferred_temporal_layer: i16,
+    /// The temporal layer that the bandwidth allows.
+    pub target_temporal_layer: i16,
+    /// The temporal layer that is sent.
+    pub current_temporal_layer: i16,
+}
+
+/// An RTP stream inside a producer or consumer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RtpStreamDump {
+    /// Its settings.
+    pub params: RtpStreamParams,
+    /// 0 (nothing arrives) to 10.
+    pub score: u8,
+    /// Its retransmission stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtx_stream: Option<RtxStreamDump>,
+}
+
+/// The settings of an RTP stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RtpStreamParams {
+    /// The index of its encoding.
+    pub encoding_idx: u32,
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// Its codec.
+    pub mime_type: String,
+    /// Ticks of the RTP timestamp per second.
+    pub clock_rate: u32,
+    /// Its RID, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rid: Option<String>,
+    /// Its canonical name.
+    pub cname: String,
+    /// The SSRC of its retransmission stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtx_ssrc: Option<u32>,
+    /// The payload type of its retransmission stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtx_payload_type: Option<u8>,
+    /// Whether NACK is used.
+    pub use_nack: bool,
+    /// Whether picture loss indications are used.
+    pub use_pli: bool,
+    /// Whether full intra requests are used.
+    pub use_fir: bool,
+    /// Whether Opus in-band FEC is used.
+    pub use_in_band_fec: bool,
+    /// Whether discontinuous transmission is used.
+    pub use_dtx: bool,
+    /// Number of spatial layers.
+    pub spatial_layers: u8,
+    /// Number of temporal layers.
+    pub temporal_layers: u8,
+}
+
+/// A retransmission stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RtxStreamDump {
+    /// Its settings.
+    pub params: RtxStreamParams,
+}
+
+/// The settings of a retransmission stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RtxStreamParams {
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// `video/rtx` or `audio/rtx`.
+    pub mime_type: String,
+    /// Ticks of the RTP timestamp per second.
+    pub clock_rate: u32,
+    /// The RID of the stream that it repairs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rrid: Option<String>,
+    /// Its canonical name.
+    pub cname: String,
+}
+
+/// Answer to `dataProducer.dump` and `transport.produceData`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataProducerDump {
+    /// Its id.
+    pub id: String,
+    /// How it is carried.
+    #[serde(rename = "type")]
+    pub data_type: DataType,
+    /// Its stream, when carried over SCTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sctp_stream_parameters: Option<SctpStreamParameters>,
+    /// The channel's label.
+    pub label: String,
+    /// The channel's subprotocol.
+    pub protocol: String,
+}
+
+/// Answer to `dataConsumer.dump` and `transport.consumeData`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataConsumerDump {
+    /// Its id.
+    pub id: String,
+    /// How it is carried.
+    #[serde(rename = "type")]
+    pub data_type: DataType,
+    /// The data producer that it consumes.
+    pub data_producer_id: String,
+    /// Its stream, when carried over SCTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sctp_stream_parameters: Option<SctpStreamParameters>,
+    /// The channel's label.
+    pub label: String,
+    /// The channel's subprotocol.
+    pub protocol: String,
+    /// Bytes at which it says that its buffer is low.
+    pub buffered_amount_low_threshold: u32,
+}
+
+/// Answer to `transport.connect` of a WebRTC transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebRtcConnected {
+    /// The worker's role: client or server.
+    pub dtls_local_role: DtlsRole,
+}
+
+/// Answer to `transport.connect` of a plain or pipe transport.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlainConnected {
+    /// Addresses of RTP, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuple: Option<TransportTuple>,
+    /// Addresses of RTCP, when it has a port of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rtcp_tuple: Option<TransportTuple>,
+    /// The key of what the worker sends, when SRTP is enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srtp_parameters: Option<SrtpParameters>,
+}
+
+/// Answer to `transport.restartIce`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IceRestarted {
+    /// The new credentials.
+    pub ice_parameters: IceParameters,
+}
+
+/// Answer to `transport.produce`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Produced {
+    /// How the streams relate; never `Pipe`.
+    #[serde(rename = "type")]
+    pub rtp_type: RtpType,
+}
+
+/// Answer to `transport.consume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Consumed {
+    /// Whether the consumer is paused.
+    pub paused: bool,
+    /// Whether its producer is paused.
+    pub producer_paused: bool,
+    /// The scores now.
+    pub score: ConsumerScore,
+    /// The layers that are wanted at most (simulcast and SVC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferred_layers: Option<ConsumerLayers>,
+}
+
+/// Answer to `dataConsumer.getBufferedAmount`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BufferedAmount {
+    /// Bytes that wait to be sent.
+    pub buffered_amount: u32,
+}

@@ -1,0 +1,65 @@
+//! Ways of reading and writing that serde has no attribute for.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+
+/// Reads a map whose keys are numbers written as text. (serde_json does so itself, but not inside a flattened struct.)
+pub(crate) fn number_keys<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: FromStr + Ord,
+    V: Deserialize<'de>,
+{
+    BTreeMap::<String, V>::deserialize(deserializer)?
+        .into_iter()
+        .map(|(key, value)| match key.parse() {
+            Ok(number) => Ok((number, value)),
+            Err(_) => Err(D::Error::custom(format!("key {key:?} is not a number in range"))),
+        })
+        .collect()
+}
+
+/// A list of trace types as one text, commas between.
+pub(crate) mod comma_joined {
+    use super::{Deserialize, Deserializer, Error};
+    use crate::types::TraceType;
+    use serde::Serializer;
+
+    pub(crate) fn serialize<S: Serializer, T: TraceType>(types: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+        let names: Vec<_> = types.iter().map(|kind| kind.as_str()).collect();
+        serializer.serialize_str(&names.join(","))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TraceType>(deserializer: D) -> Result<Vec<T>, D::Error> {
+        String::deserialize(deserializer)?
+            .split(',')
+            .filter(|name| !name.is_empty())
+            .map(|name| T::from_name(name).ok_or_else(|| D::Error::custom(format!("unknown trace type {name:?}"))))
+            .collect()
+    }
+}
+
+/// Trace types to enable: a list of names, of which unknown ones are left out.
+pub(crate) mod known_names {
+    use super::{Deserialize, Deserializer};
+    use crate::types::TraceType;
+    use serde::Serializer;
+
+    pub(crate) fn serialize<S: Serializer, T: TraceType>(types: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(types.iter().map(|kind| kind.as_str()))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: TraceType>(deserializer: D) -> Result<Vec<T>, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        Ok(names.iter().filter_map(|name| T::from_name(name)).collect())
+    }
+}
+
+/// Reads any JSON number as a whole one: cut towards zero, and kept within the range of `i32`.
+pub(crate) fn any_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
+    // A cast from float to integer saturates.
+    f64::deserialize(deserializer).map(|number| number as i32)
+}
