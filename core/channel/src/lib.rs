@@ -19,6 +19,7 @@
 #![deny(missing_docs)]
 
 pub mod dump;
+pub mod json;
 pub mod log;
 pub mod notification;
 pub mod payload;
