@@ -19,6 +19,9 @@ pub struct Token(pub u64);
 pub struct Interest(u32);
 
 impl Interest {
+    /// Errors and hang-ups only. For a stream that is written to, while nothing waits to be written: being
+    /// level-triggered, [`Interest::WRITE`] would end every wait at once.
+    pub const NONE: Self = Self(0);
     /// There is something to read, or the peer has closed its side.
     pub const READ: Self = Self(libc::EPOLLIN as u32 | libc::EPOLLRDHUP as u32);
     /// There is room to write.
@@ -30,6 +33,12 @@ impl Interest {
     #[must_use]
     pub const fn read_and(wants_write: bool) -> Self {
         if wants_write { Self::READ_WRITE } else { Self::READ }
+    }
+
+    /// [`Interest::WRITE`] while there is something queued, otherwise [`Interest::NONE`].
+    #[must_use]
+    pub const fn write_if(wants_write: bool) -> Self {
+        if wants_write { Self::WRITE } else { Self::NONE }
     }
 }
 

@@ -31,6 +31,11 @@ fn tells_who_is_ready_for_what_by_token() {
     assert_eq!(events[0].token, Token(7));
     assert!(events[0].is_readable() && events[0].is_writable());
 
+    poller.modify(&b, Token(7), Interest::write_if(false)).unwrap();
+    assert!(ready(&poller).is_empty(), "room to write is told only to those who ask");
+    poller.modify(&b, Token(7), Interest::write_if(true)).unwrap();
+    assert!(ready(&poller)[0].is_writable());
+
     drop(a);
     assert!(ready(&poller)[0].is_closed());
 
