@@ -1,1 +1,104 @@
-//! Codec payload descriptors, as far as forwarding needs them.
+//! Codecs, as far as forwarding looks into them: is it a key frame, which layer, may the layer be switched here.
+//!
+//! [`Inspector`] answers that for each packet of a producer's stream as a [`PayloadInfo`]; the modules have the payload
+//! descriptors themselves.
+//!
+//! Not here: decoding; H.265 payloads; the scalability structure of VP9; H.264 scalability without frame marking.
+
+pub mod av1;
+pub mod dependency_descriptor;
+pub mod h264;
+mod mime;
+pub mod opus;
+pub mod vp8;
+pub mod vp9;
+
+pub use mime::{Codec, MediaType, MimeType, UnknownMimeType};
+
+use crate::rtp::FrameMarking;
+
+/// What a forwarder needs to know of one packet's payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PayloadInfo {
+    /// The packet begins a key frame (of the lowest spatial layer).
+    pub is_key_frame: bool,
+    /// First packet of a frame of its layer, if the payload tells.
+    pub starts_frame: bool,
+    /// Last packet of a frame of its layer, if the payload tells. The marker bit tells the end of the whole picture.
+    pub ends_frame: bool,
+    /// Spatial layer; 0 if there are none.
+    pub spatial_layer: u8,
+    /// Temporal layer; 0 if there are none.
+    pub temporal_layer: u8,
+    /// The payload tells the spatial layer.
+    pub has_spatial_layer: bool,
+    /// The payload tells the temporal layer.
+    pub has_temporal_layer: bool,
+    /// The packet begins a frame at which a receiver of lower spatial layers can start to get this one.
+    pub switches_spatial: bool,
+    /// The packet's frame is one at which a receiver of lower temporal layers can start to get this one.
+    pub switches_temporal: bool,
+    /// Nothing depends on the frame.
+    pub is_discardable: bool,
+}
+
+/// Looks into the payloads of one stream. Keep one per producer stream: AV1's layers are told by a structure that
+/// comes with key frames only.
+#[derive(Clone, Debug)]
+pub struct Inspector {
+    codec: Codec,
+    dependency_descriptor: dependency_descriptor::Parser,
+}
+
+impl Inspector {
+    /// An inspector for payloads of `codec`.
+    pub fn new(codec: Codec) -> Inspector {
+        Inspector { codec, dependency_descriptor: dependency_descriptor::Parser::new() }
+    }
+
+    /// Whether a key frame can be told from other packets.
+    pub fn knows_key_frames(codec: Codec) -> bool {
+        matches!(codec, Codec::Vp8 | Codec::Vp9 | Codec::H264 | Codec::H264Svc | Codec::Av1)
+    }
+
+    /// Looks at one packet: its payload (without padding), and the values of its frame marking and dependency
+    /// descriptor extensions, if it has them. Malformed descriptors count as absent.
+    pub fn inspect(
+        &mut self,
+        payload: &[u8],
+        frame_marking: Option<&[u8]>,
+        dependency_descriptor: Option<&[u8]>,
+    ) -> PayloadInfo {
+        match self.codec {
+            Codec::Vp8 => vp8::inspect(payload),
+            Codec::Vp9 => vp9::inspect(payload),
+            Codec::H264 | Codec::H264Svc => h264::inspect(payload, frame_marking.and_then(FrameMarking::decode)),
+            Codec::Av1 => {
+                let descriptor = dependency_descriptor.and_then(|value| self.dependency_descriptor.parse(value).ok());
+                av1::inspect(payload, descriptor)
+            }
+            _ => PayloadInfo::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codec_decides_how_a_payload_is_read() {
+        let inspect = |codec, payload: &[u8]| Inspector::new(codec).inspect(payload, None, None).is_key_frame;
+        assert!(inspect(Codec::Vp8, &[0x10, 0x00]));
+        assert!(inspect(Codec::Vp9, &[0x08]));
+        assert!(inspect(Codec::H264, &[0x65]));
+        assert!(inspect(Codec::Av1, &[0x18, 0x0a]));
+        assert!(!inspect(Codec::Opus, &[0x10, 0x00]) && !Inspector::knows_key_frames(Codec::Opus));
+    }
+
+    #[test]
+    fn a_malformed_dependency_descriptor_counts_as_absent() {
+        let info = Inspector::new(Codec::Av1).inspect(&[0x18, 0x0a], None, Some(&[0x80]));
+        assert!(info.is_key_frame && !info.has_spatial_layer);
+    }
+}

@@ -1,0 +1,157 @@
+//! The VP9 payload descriptor (RFC 9628 section 4.2).
+//!
+//! ```text
+//! |I|P|L|F|B|E|V|Z|
+//! |M| PICTURE ID  |   if I; 15 bits in two bytes if M
+//! | TID |U| SID |D|   if L
+//! |   TL0PICIDX   |   if L and not F
+//! | P_DIFF      |N|   if P and F, one to three times
+//! | SS ..             if V
+//! ```
+
+use super::PayloadInfo;
+
+/// A parsed payload descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Descriptor {
+    /// Running index of pictures, 7 or 15 bits.
+    pub picture_id: Option<u16>,
+    /// The frame refers to earlier pictures.
+    pub inter_picture_predicted: bool,
+    /// References are given by differences of picture ids (flexible mode).
+    pub flexible: bool,
+    /// First packet of a layer frame.
+    pub starts_frame: bool,
+    /// Last packet of a layer frame.
+    pub ends_frame: bool,
+    /// A scalability structure is given.
+    pub has_scalability_structure: bool,
+    /// No frame of a higher spatial layer refers to this one.
+    pub not_reference_for_upper: bool,
+    /// The layer indices, if given.
+    pub layers: Option<Layers>,
+}
+
+/// The layer indices of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layers {
+    /// Temporal layer, 0 to 7.
+    pub temporal_id: u8,
+    /// Frames after this one don't refer past it on higher temporal layers: a point to switch up at.
+    pub switching_up: bool,
+    /// Spatial layer, 0 to 7.
+    pub spatial_id: u8,
+    /// The frame refers to the lower spatial layer of its picture.
+    pub inter_layer_dependency: bool,
+    /// Running index of pictures of the base temporal layer; not in flexible mode.
+    pub tl0_pic_idx: Option<u8>,
+}
+
+impl Descriptor {
+    /// Parses the descriptor in front of a payload, up to the layer indices; `None` if the payload ends inside it.
+    pub fn parse(payload: &[u8]) -> Option<Descriptor> {
+        let mut bytes = payload.iter().copied();
+        let first = bytes.next()?;
+        let mut descriptor = Descriptor {
+            picture_id: None,
+            inter_picture_predicted: first & 0x40 != 0,
+            flexible: first & 0x10 != 0,
+            starts_frame: first & 0x08 != 0,
+            ends_frame: first & 0x04 != 0,
+            has_scalability_structure: first & 0x02 != 0,
+            not_reference_for_upper: first & 0x01 != 0,
+            layers: None,
+        };
+        if first & 0x80 != 0 {
+            let high = bytes.next()?;
+            descriptor.picture_id = Some(match high & 0x80 {
+                0 => high.into(),
+                _ => u16::from_be_bytes([high & 0x7f, bytes.next()?]),
+            });
+        }
+        if first & 0x20 != 0 {
+            let byte = bytes.next()?;
+            descriptor.layers = Some(Layers {
+                temporal_id: byte >> 5,
+                switching_up: byte & 0x10 != 0,
+                spatial_id: byte >> 1 & 0x07,
+                inter_layer_dependency: byte & 0x01 != 0,
+                tl0_pic_idx: if descriptor.flexible { None } else { Some(bytes.next()?) },
+            });
+        }
+        Some(descriptor)
+    }
+
+    /// Whether the payload begins a key frame: the first packet of the lowest spatial layer of a picture that refers to
+    /// no earlier one.
+    pub fn is_key_frame(&self) -> bool {
+        self.starts_frame && !self.inter_picture_predicted && self.layers.is_none_or(|layers| layers.spatial_id == 0)
+    }
+}
+
+pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
+    let Some(descriptor) = Descriptor::parse(payload) else {
+        return PayloadInfo::default();
+    };
+    let is_key_frame = descriptor.is_key_frame();
+    let layers = descriptor.layers;
+    let switching_up = layers.is_some_and(|layers| layers.switching_up);
+    PayloadInfo {
+        is_key_frame,
+        starts_frame: descriptor.starts_frame,
+        ends_frame: descriptor.ends_frame,
+        spatial_layer: layers.map_or(0, |layers| layers.spatial_id),
+        temporal_layer: layers.map_or(0, |layers| layers.temporal_id),
+        has_spatial_layer: layers.is_some(),
+        has_temporal_layer: layers.is_some(),
+        // A layer frame without references to earlier pictures can be joined from the layer below it.
+        switches_spatial: descriptor.starts_frame && !descriptor.inter_picture_predicted,
+        switches_temporal: is_key_frame || switching_up,
+        is_discardable: descriptor.not_reference_for_upper,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn key_frame_of_a_non_flexible_stream() {
+        // I, L, B, V; 15-bit picture id 0x1234; TID 0, U, SID 0; TL0PICIDX 9.
+        let payload = [0xaa, 0x92, 0x34, 0x10, 9, 0xff];
+        let descriptor = Descriptor::parse(&payload).unwrap();
+        assert_eq!(descriptor.picture_id, Some(0x1234));
+        let layers = descriptor.layers.unwrap();
+        assert_eq!((layers.temporal_id, layers.spatial_id, layers.tl0_pic_idx), (0, 0, Some(9)));
+        assert!(layers.switching_up && descriptor.has_scalability_structure && descriptor.is_key_frame());
+        let info = inspect(&payload);
+        assert!(info.is_key_frame && info.starts_frame && !info.ends_frame && info.switches_temporal);
+    }
+
+    #[test]
+    fn an_upper_layer_of_a_key_picture_is_no_key_frame_but_a_spatial_switch() {
+        // I, L, F, B, E; 7-bit picture id; TID 0, SID 2, D.
+        let info = inspect(&[0xbc, 0x05, 0x05]);
+        assert!(!info.is_key_frame && info.switches_spatial && info.ends_frame);
+        assert_eq!((info.spatial_layer, info.temporal_layer), (2, 0));
+    }
+
+    #[test]
+    fn predicted_and_later_packets_are_no_key_frames() {
+        // I, P, L, B: TID 2, U.
+        let info = inspect(&[0xe8, 0x05, 0x50, 3]);
+        assert!(!info.is_key_frame && info.switches_temporal && !info.switches_spatial);
+        assert_eq!(info.temporal_layer, 2);
+        // Without B.
+        assert!(!inspect(&[0xa0, 0x05, 0x00, 3]).is_key_frame);
+        assert_eq!(Descriptor::parse(&[0xa8, 0x85]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_payloads_never_panic(payload in proptest::collection::vec(any::<u8>(), 0..12)) {
+            inspect(&payload);
+        }
+    }
+}
