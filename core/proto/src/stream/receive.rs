@@ -1,0 +1,377 @@
+//! Statistics of a stream that is received (RFC 3550 appendix A).
+
+use std::time::{Duration, Instant};
+
+use super::rate::RateCounter;
+use super::score::Totals;
+use crate::rtcp::{DlrrItem, Ntp, ReportBlock, SenderInfo, round_trip, to_compact};
+use crate::rtp::{Header, seq};
+
+/// A jump forward of fewer numbers is a loss, of more a restart to be confirmed (RFC 3550 A.1).
+const MAX_DROPOUT: u16 = 3000;
+/// A packet at most this late is a straggler, an older one a restart to be confirmed.
+const MAX_MISORDER: u16 = 1500;
+
+/// What a packet is to its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It belongs to the stream.
+    Accepted,
+    /// Its sequence number is far off: leave it out. If the next packet follows it, the stream has restarted.
+    Discarded,
+    /// It confirms that the stream restarted with new sequence numbers: forget what depends on the old ones.
+    Restarted,
+}
+
+/// Counts what is received of one SSRC and reports on it.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    ssrc: u32,
+    clock_rate: u32,
+    started: Option<Started>,
+    /// Arrival of the newest timestamp and that timestamp, for the jitter.
+    transit: Option<i64>,
+    /// Sixteen times the jitter, in units of the timestamp.
+    jitter_q4: u32,
+    epoch: Option<Instant>,
+    last_timestamp: u32,
+    rate: RateCounter,
+    discarded: u64,
+    repaired: u64,
+    retransmitted: u64,
+    /// Expected and received at the last report.
+    prior: (u64, u64),
+    fraction_lost: u8,
+    sender: Option<(SenderInfo, Instant)>,
+    rtt: Option<Duration>,
+}
+
+/// The sequence numbers since the stream began, or restarted.
+#[derive(Clone, Copy, Debug)]
+struct Started {
+    base: u16,
+    highest: u16,
+    cycles: u32,
+    /// The number that would confirm a restart.
+    confirms_restart: Option<u16>,
+    received: u64,
+    /// Packets expected and received before the last restart.
+    before: (u64, u64),
+}
+
+impl Started {
+    fn new(seq: u16, before: (u64, u64)) -> Started {
+        Started { base: seq, highest: seq, cycles: 0, confirms_restart: None, received: 0, before }
+    }
+
+    fn extended_highest(&self) -> u32 {
+        self.cycles << 16 | u32::from(self.highest)
+    }
+
+    fn expected(&self) -> u64 {
+        self.before.0 + u64::from(self.extended_highest() - u32::from(self.base)) + 1
+    }
+
+    fn received(&self) -> u64 {
+        self.before.1 + self.received
+    }
+
+    fn handle(&mut self, seq: u16) -> Verdict {
+        let ahead = seq.wrapping_sub(self.highest);
+        let verdict = if ahead < MAX_DROPOUT {
+            if seq < self.highest {
+                self.cycles = self.cycles.wrapping_add(1) & 0xffff;
+            }
+            self.highest = seq;
+            Verdict::Accepted
+        } else if ahead > u16::MAX - MAX_MISORDER {
+            Verdict::Accepted
+        } else if self.confirms_restart == Some(seq) {
+            *self = Started::new(seq, (self.expected(), self.received()));
+            Verdict::Restarted
+        } else {
+            self.confirms_restart = Some(seq.wrapping_add(1));
+            return Verdict::Discarded;
+        };
+        self.confirms_restart = None;
+        self.received += 1;
+        verdict
+    }
+}
+
+/// Statistics since the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Packets received on the stream itself, without RTX.
+    pub packet_count: u64,
+    /// Bytes of those packets, as passed to [`Stream::handle_packet`].
+    pub byte_count: u64,
+    /// Packets that should have come.
+    pub packets_expected: u64,
+    /// Packets that did not come by themselves; negative with duplicates.
+    pub packets_lost: i64,
+    /// Lost of those expected between the last two reports, in 1/256.
+    pub fraction_lost: u8,
+    /// Packets left out for an implausible sequence number.
+    pub packets_discarded: u64,
+    /// Retransmitted packets received.
+    pub packets_retransmitted: u64,
+    /// Those of them that filled a gap.
+    pub packets_repaired: u64,
+    /// Interarrival jitter, in units of the timestamp.
+    pub jitter: u32,
+    /// Highest sequence number; the upper 16 bits count its cycles.
+    pub highest_sequence: u32,
+    /// Round-trip time to the sender, if it answers our reference times.
+    pub round_trip_time: Option<Duration>,
+}
+
+impl Stream {
+    /// Statistics for a stream that has not begun, with its clock rate in Hz.
+    pub fn new(ssrc: u32, clock_rate: u32) -> Stream {
+        Stream {
+            ssrc,
+            clock_rate,
+            started: None,
+            transit: None,
+            jitter_q4: 0,
+            epoch: None,
+            last_timestamp: 0,
+            rate: RateCounter::per_second(),
+            discarded: 0,
+            repaired: 0,
+            retransmitted: 0,
+            prior: (0, 0),
+            fraction_lost: 0,
+            sender: None,
+            rtt: None,
+        }
+    }
+
+    /// The SSRC that is received.
+    pub fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// The clock rate of the timestamps, in Hz.
+    pub fn clock_rate(&self) -> u32 {
+        self.clock_rate
+    }
+
+    /// A packet of the stream itself arrived; `bytes` is what counts for the bitrate.
+    pub fn handle_packet(&mut self, now: Instant, header: &Header, bytes: usize) -> Verdict {
+        let seq = header.sequence_number;
+        let verdict = self.started.get_or_insert_with(|| Started::new(seq, (0, 0))).handle(seq);
+        if verdict == Verdict::Discarded {
+            self.discarded += 1;
+            return verdict;
+        }
+        if verdict == Verdict::Restarted {
+            self.transit = None;
+        }
+        self.rate.add(now, bytes);
+        self.update_jitter(now, header.timestamp);
+        verdict
+    }
+
+    /// A retransmission of the stream arrived, on its RTX stream; `repaired` if it filled a gap.
+    pub fn handle_retransmission(&mut self, repaired: bool) {
+        self.retransmitted += 1;
+        self.repaired += u64::from(repaired);
+    }
+
+    /// A sender report about the stream arrived.
+    pub fn handle_sender_report(&mut self, now: Instant, info: &SenderInfo) {
+        self.sender = Some((*info, now));
+    }
+
+    /// An answer to a reference time that was sent at NTP time, and is `now`. Returns the round-trip time.
+    pub fn handle_dlrr(&mut self, now: Ntp, item: &DlrrItem) -> Option<Duration> {
+        let rtt = round_trip(now, item.last_receiver_report, item.delay)?;
+        self.rtt = Some(rtt);
+        Some(rtt)
+    }
+
+    /// The last sender report and when it came: it ties the stream's timestamps to the sender's wall clock.
+    pub fn last_sender_report(&self) -> Option<(SenderInfo, Instant)> {
+        self.sender
+    }
+
+    /// A report block for now; its fraction lost covers the time since the last one. `None` before the first packet.
+    pub fn report_block(&mut self, now: Instant) -> Option<ReportBlock> {
+        let started = self.started?;
+        let (expected, received) = (started.expected(), started.received());
+        let interval_expected = expected.saturating_sub(self.prior.0);
+        let interval_lost = interval_expected.saturating_sub(received.saturating_sub(self.prior.1));
+        self.prior = (expected, received);
+        self.fraction_lost = match (interval_lost << 8).checked_div(interval_expected) {
+            Some(fraction) => fraction.min(255) as u8,
+            None => 0,
+        };
+        let lost = expected as i64 - received as i64;
+        let (last_sender_report, delay_since_last_sender_report) = match &self.sender {
+            Some((info, at)) => (info.ntp.compact(), to_compact(now.saturating_duration_since(*at))),
+            None => (0, 0),
+        };
+        Some(ReportBlock {
+            ssrc: self.ssrc,
+            fraction_lost: self.fraction_lost,
+            packets_lost: lost.clamp(-0x80_0000, 0x7f_ffff) as i32,
+            highest_sequence: started.extended_highest(),
+            jitter: self.jitter_q4 >> 4,
+            last_sender_report,
+            delay_since_last_sender_report,
+        })
+    }
+
+    /// The statistics.
+    pub fn stats(&self) -> Stats {
+        let expected = self.started.map_or(0, |started| started.expected());
+        let received = self.started.map_or(0, |started| started.received());
+        Stats {
+            packet_count: self.rate.packets(),
+            byte_count: self.rate.bytes(),
+            packets_expected: expected,
+            packets_lost: expected as i64 - received as i64,
+            fraction_lost: self.fraction_lost,
+            packets_discarded: self.discarded,
+            packets_retransmitted: self.retransmitted,
+            packets_repaired: self.repaired,
+            jitter: self.jitter_q4 >> 4,
+            highest_sequence: self.started.map_or(0, |started| started.extended_highest()),
+            round_trip_time: self.rtt,
+        }
+    }
+
+    /// What the score is made from.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            expected: self.started.map_or(0, |started| started.expected()),
+            received: self.started.map_or(0, |started| started.received()),
+            repaired: self.repaired,
+            retransmitted: self.retransmitted,
+        }
+    }
+
+    /// Bits per second over the last second.
+    pub fn bitrate(&mut self, now: Instant) -> u64 {
+        self.rate.bitrate(now)
+    }
+
+    /// RFC 3550 A.8, once per frame: its packets share a timestamp, and only the first says when it arrived.
+    fn update_jitter(&mut self, now: Instant, timestamp: u32) {
+        let epoch = *self.epoch.get_or_insert(now);
+        if self.transit.is_some() && !seq::timestamp_newer(timestamp, self.last_timestamp) {
+            return;
+        }
+        let elapsed = now.saturating_duration_since(epoch);
+        let arrival = (elapsed.as_nanos() * u128::from(self.clock_rate) / 1_000_000_000) as u32;
+        let transit = i64::from(arrival.wrapping_sub(timestamp));
+        if let Some(before) = self.transit.replace(transit) {
+            let difference = seq::timestamp_diff(transit as u32, before as u32).unsigned_abs() as u32;
+            let jitter = u64::from(self.jitter_q4) + u64::from(difference) - u64::from((self.jitter_q4 + 8) >> 4);
+            self.jitter_q4 = jitter.min(u64::from(u32::MAX - 8)) as u32;
+        }
+        self.last_timestamp = timestamp;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::{FixedHeader, HeaderWriter};
+    use proptest::prelude::*;
+
+    fn header(seq: u16, timestamp: u32) -> Header {
+        let fixed = FixedHeader { marker: false, payload_type: 96, sequence_number: seq, timestamp, ssrc: 5 };
+        let mut slot = [0; 12];
+        HeaderWriter::new(&mut slot, &fixed).finish().unwrap();
+        Header::parse(&slot).unwrap()
+    }
+
+    fn millis(value: u64) -> Duration {
+        Duration::from_millis(value)
+    }
+
+    #[test]
+    fn loss_is_counted_over_the_wrap_and_per_report() {
+        let start = Instant::now();
+        let mut stream = Stream::new(5, 90_000);
+        assert_eq!(stream.report_block(start), None);
+        for seq in [65530, 65531, 65534, 2] {
+            assert_eq!(stream.handle_packet(start, &header(seq, 0), 100), Verdict::Accepted);
+        }
+        // 65530 to 65538 is nine expected, four received.
+        let block = stream.report_block(start).unwrap();
+        assert_eq!((block.packets_lost, block.highest_sequence), (5, 0x1_0002));
+        assert_eq!(block.fraction_lost, (5 * 256 / 9) as u8);
+        // A straggler counts for the next interval, which then has lost nothing.
+        stream.handle_packet(start, &header(65533, 0), 100);
+        stream.handle_packet(start, &header(3, 0), 100);
+        let block = stream.report_block(start).unwrap();
+        assert_eq!((block.packets_lost, block.fraction_lost), (4, 0));
+        let stats = stream.stats();
+        assert_eq!((stats.packet_count, stats.byte_count, stats.packets_expected), (6, 600, 10));
+    }
+
+    #[test]
+    fn a_restart_needs_two_packets_and_keeps_the_totals() {
+        let start = Instant::now();
+        let mut stream = Stream::new(5, 90_000);
+        for seq in [10, 12] {
+            stream.handle_packet(start, &header(seq, 0), 100);
+        }
+        assert_eq!(stream.handle_packet(start, &header(30_000, 0), 100), Verdict::Discarded);
+        assert_eq!(stream.handle_packet(start, &header(13, 0), 100), Verdict::Accepted);
+        assert_eq!(stream.handle_packet(start, &header(30_001, 0), 100), Verdict::Discarded);
+        assert_eq!(stream.handle_packet(start, &header(30_002, 0), 100), Verdict::Restarted);
+        assert_eq!(stream.handle_packet(start, &header(30_004, 0), 100), Verdict::Accepted);
+        let stats = stream.stats();
+        assert_eq!((stats.packets_expected, stats.packets_lost, stats.packets_discarded), (7, 2, 2));
+    }
+
+    #[test]
+    fn jitter_of_a_steady_stream_is_zero_and_of_an_alternating_one_converges() {
+        let start = Instant::now();
+        let mut stream = Stream::new(5, 8000);
+        for index in 0..50u64 {
+            stream.handle_packet(start + millis(index * 20), &header(index as u16, index as u32 * 160), 100);
+        }
+        assert_eq!(stream.stats().jitter, 0);
+        // Every other packet 5 ms late: the transit differs by 40 units each time.
+        for index in 50..400u64 {
+            let late = 5 * (index % 2);
+            stream.handle_packet(start + millis(index * 20 + late), &header(index as u16, index as u32 * 160), 100);
+        }
+        assert!((39..=40).contains(&stream.stats().jitter), "{}", stream.stats().jitter);
+    }
+
+    #[test]
+    fn reports_echo_the_last_sender_report() {
+        let start = Instant::now();
+        let mut stream = Stream::new(5, 8000);
+        stream.handle_packet(start, &header(1, 0), 100);
+        let ntp = Ntp(0x1111_2222_3333_4444);
+        let info = SenderInfo { ssrc: 5, ntp, rtp_timestamp: 0, packet_count: 0, octet_count: 0 };
+        stream.handle_sender_report(start, &info);
+        let block = stream.report_block(start + millis(5250)).unwrap();
+        assert_eq!(block.last_sender_report, 0x2222_3333);
+        assert_eq!(block.delay_since_last_sender_report, 0x0005_4000);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_packets_never_panic(
+            packets in proptest::collection::vec((any::<u16>(), any::<u32>(), 0u64..5000), 1..200)
+        ) {
+            let mut now = Instant::now();
+            let mut stream = Stream::new(5, 90_000);
+            for (seq, timestamp, gap) in packets {
+                now += millis(gap);
+                stream.handle_packet(now, &header(seq, timestamp), 10);
+                prop_assert!(stream.report_block(now).is_some());
+                prop_assert!(stream.stats().packets_expected >= 1);
+            }
+        }
+    }
+}

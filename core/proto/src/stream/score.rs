@@ -1,0 +1,191 @@
+//! A stream's score: how well it gets through, from 0 (not at all) to 10 (without loss).
+//!
+//! Each report gives one raw score from what happened since the last one:
+//!
+//! ```text
+//! lost      = max(expected - received, 0), at most received
+//! repaired  = packets that RTX brought back, at most lost
+//! resent    = packets sent again, of which `resent - repaired` were for nothing
+//! weight    = (1 / (1 + repaired / received))^4 * (repaired / resent, if anything was resent)
+//! effective = lost - repaired * weight
+//! raw       = round(10 * ((received - effective) / received)^4)
+//! ```
+//!
+//! So a repair counts less the more of them were needed, and the more resends each took. The score is the average of
+//! the last 24 raw scores, in which the newest weighs 24 times what the oldest does. This is how mediasoup rates.
+
+use std::collections::VecDeque;
+
+/// Raw scores that are averaged.
+const WINDOW: usize = 24;
+
+/// The greatest score, which is also that of a stream about which nothing bad is known.
+pub const MAX: u8 = 10;
+
+/// What happened to a stream since the beginning; [`Score::update`] takes the differences.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Packets that should have come, by their sequence numbers.
+    pub expected: u64,
+    /// Packets that came by themselves.
+    pub received: u64,
+    /// Packets that came by retransmission.
+    pub repaired: u64,
+    /// Packets sent again, whether they helped or not.
+    pub retransmitted: u64,
+}
+
+/// Rates one stream.
+#[derive(Clone, Debug)]
+pub struct Score {
+    value: u8,
+    window: VecDeque<u8>,
+    before: Totals,
+}
+
+impl Default for Score {
+    fn default() -> Score {
+        Score::new()
+    }
+}
+
+impl Score {
+    /// The score of a stream that begins well.
+    pub fn new() -> Score {
+        Score { value: MAX, window: VecDeque::new(), before: Totals::default() }
+    }
+
+    /// The score, 0 to 10.
+    pub fn value(&self) -> u8 {
+        self.value
+    }
+
+    /// Rates what happened since the last update. Returns the score if it changed.
+    pub fn update(&mut self, totals: Totals) -> Option<u8> {
+        let before = std::mem::replace(&mut self.before, totals);
+        let raw = raw_score(Totals {
+            expected: totals.expected.saturating_sub(before.expected),
+            received: totals.received.saturating_sub(before.received),
+            repaired: totals.repaired.saturating_sub(before.repaired),
+            retransmitted: totals.retransmitted.saturating_sub(before.retransmitted),
+        });
+        if self.window.len() == WINDOW {
+            self.window.pop_front();
+        }
+        self.window.push_back(raw);
+        let (mut sum, mut weights) = (0, 0);
+        for (weight, score) in (1u32..).zip(&self.window) {
+            sum += weight * u32::from(*score);
+            weights += weight;
+        }
+        let value = (f64::from(sum) / f64::from(weights)).round() as u8;
+        self.set(value)
+    }
+
+    /// The stream stopped: the score is 0 at once. Returns the score if it changed.
+    pub fn handle_inactive(&mut self) -> Option<u8> {
+        self.window.clear();
+        self.set(0)
+    }
+
+    /// The stream began again: the score is 10 at once. `totals` are those of now. Returns the score if it changed.
+    pub fn handle_active(&mut self, totals: Totals) -> Option<u8> {
+        self.window.clear();
+        self.before = totals;
+        self.set(MAX)
+    }
+
+    fn set(&mut self, value: u8) -> Option<u8> {
+        let changed = self.value != value;
+        self.value = value;
+        changed.then_some(value)
+    }
+}
+
+fn raw_score(since: Totals) -> u8 {
+    let Totals { expected, received, repaired, retransmitted } = since;
+    if expected == 0 {
+        return MAX;
+    }
+    if received == 0 {
+        return 0;
+    }
+    let lost = expected.saturating_sub(received).min(received) as f64;
+    let repaired = (repaired as f64).min(lost);
+    let resent = (retransmitted as f64).max(repaired);
+    let received = received as f64;
+    let efficiency = if resent > 0.0 { repaired / resent } else { 1.0 };
+    let weight = (1.0 / (1.0 + repaired / received)).powi(4) * efficiency;
+    let delivered = (received - (lost - repaired * weight)) / received;
+    (delivered.powi(4) * f64::from(MAX)).round() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn raw(expected: u64, received: u64, repaired: u64, retransmitted: u64) -> u8 {
+        raw_score(Totals { expected, received, repaired, retransmitted })
+    }
+
+    #[test]
+    fn raw_scores_by_the_formula() {
+        assert_eq!(raw(0, 0, 0, 0), 10);
+        assert_eq!(raw(100, 100, 0, 0), 10);
+        assert_eq!(raw(100, 0, 0, 0), 0);
+        // 10 of 90 lost: (80/90)^4 = 0.624.
+        assert_eq!(raw(100, 90, 0, 0), 6);
+        // All repaired at the first try: weight 0.656, effective loss 3.44, (86.56/90)^4 = 0.856.
+        assert_eq!(raw(100, 90, 10, 10), 9);
+        // Repaired, but with three resends each: weight 0.219, effective loss 7.81, 0.695.
+        assert_eq!(raw(100, 90, 10, 30), 7);
+        assert_eq!(raw(100, 20, 0, 0), 0);
+        // Duplicates are no merit.
+        assert_eq!(raw(100, 120, 0, 0), 10);
+    }
+
+    #[test]
+    fn the_newest_weighs_most_and_old_loss_is_forgotten() {
+        let mut score = Score::new();
+        let mut totals = Totals::default();
+        let mut step = |score: &mut Score, received| {
+            totals.expected += 100;
+            totals.received += received;
+            score.update(totals)
+        };
+        assert_eq!(step(&mut score, 100), None);
+        // (1 * 10 + 2 * 0) / 3.
+        assert_eq!(step(&mut score, 0), Some(3));
+        for _ in 0..24 {
+            step(&mut score, 100);
+        }
+        assert_eq!(score.value(), 10);
+    }
+
+    #[test]
+    fn inactivity_is_zero_at_once_and_activity_ten() {
+        let mut score = Score::new();
+        assert_eq!((score.handle_inactive(), score.handle_inactive()), (Some(0), None));
+        assert_eq!(score.handle_active(Totals::default()), Some(10));
+    }
+
+    proptest! {
+        #[test]
+        fn stays_in_range_whatever_the_counts(updates in proptest::collection::vec(any::<[u16; 4]>(), 1..60)) {
+            let mut score = Score::new();
+            for [expected, received, repaired, retransmitted] in updates {
+                score.update(Totals {
+                    expected: expected.into(), received: received.into(), repaired: repaired.into(),
+                    retransmitted: retransmitted.into(),
+                });
+                prop_assert!(score.value() <= MAX);
+            }
+        }
+
+        #[test]
+        fn more_loss_is_never_better(received in 1u64..1000, lost in 0u64..1000) {
+            prop_assert!(raw(received + lost + 1, received, 0, 0) <= raw(received + lost, received, 0, 0));
+        }
+    }
+}
