@@ -143,3 +143,126 @@ impl SequenceMapper {
         self.current = (self.current + 1).min(self.segments.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    fn synced(first_output: u16, input: u16) -> SequenceMapper {
+        let mut mapper = SequenceMapper::new(first_output);
+        mapper.sync(input, 0);
+        mapper
+    }
+
+    #[test]
+    fn drops_leave_no_hole_and_losses_do() {
+        let mut mapper = synced(100, 65533);
+        assert_eq!(mapper.input(65533), Some(100));
+        mapper.drop(65534);
+        mapper.drop(65535);
+        assert_eq!(mapper.input(0), Some(101));
+        // 1 is lost.
+        assert_eq!(mapper.input(2), Some(103));
+        mapper.drop(3);
+        assert_eq!(mapper.input(4), Some(104));
+        assert_eq!(mapper.max_output(), 104);
+    }
+
+    #[test]
+    fn a_late_packet_gets_the_number_kept_for_it_and_a_dropped_one_none() {
+        let mut mapper = synced(0, 10);
+        mapper.input(10);
+        mapper.drop(13);
+        assert_eq!(mapper.input(14), Some(3));
+        assert_eq!(mapper.input(12), Some(2));
+        assert_eq!(mapper.input(13), None);
+        assert_eq!(mapper.input(11), Some(1));
+        assert_eq!(mapper.input(9), None);
+        // Too late to be dropped without a hole: the numbers stay.
+        mapper.drop(12);
+        assert_eq!(mapper.input(15), Some(4));
+    }
+
+    #[test]
+    fn a_sync_joins_another_input_and_nacks_find_the_old_one() {
+        let mut mapper = SequenceMapper::new(1);
+        assert_eq!((mapper.input(5), mapper.to_input(1)), (None, None));
+        mapper.sync(5, 7);
+        assert_eq!((mapper.input(5), mapper.input(6)), (Some(1), Some(2)));
+        mapper.sync(40_000, 8);
+        assert_eq!(mapper.input(40_000), Some(3));
+        assert_eq!(mapper.input(39_999), None);
+        assert_eq!(mapper.to_input(2), Some(Origin { source: 7, sequence_number: 6 }));
+        assert_eq!(mapper.to_input(3), Some(Origin { source: 8, sequence_number: 40_000 }));
+        assert_eq!((mapper.to_input(4), mapper.to_input(0)), (None, None));
+    }
+
+    #[test]
+    fn a_sync_that_sent_nothing_is_replaced() {
+        let mut mapper = synced(1, 5);
+        mapper.input(5);
+        mapper.sync(900, 1);
+        mapper.drop(900);
+        mapper.sync(50, 2);
+        assert_eq!(mapper.input(50), Some(2));
+        assert_eq!(mapper.to_input(2), Some(Origin { source: 2, sequence_number: 50 }));
+    }
+
+    #[test]
+    fn memory_is_bounded_when_every_other_packet_is_dropped() {
+        let mut mapper = synced(0, 0);
+        for index in 0..200_000u32 {
+            match index % 2 {
+                0 => assert_eq!(mapper.input(index as u16), Some((index / 2) as u16)),
+                _ => mapper.drop(index as u16),
+            }
+        }
+        assert_eq!(mapper.segments.len(), MAX_SEGMENTS);
+        let last = mapper.max_output();
+        let origin = mapper.to_input(last.wrapping_sub(400)).unwrap();
+        assert_eq!(origin.sequence_number, (199_998u32 - 800) as u16);
+    }
+
+    proptest! {
+        /// Against the definition: output = input - drops before it, for inputs in any order within a window.
+        #[test]
+        fn agrees_with_counting(
+            first_output: u16, start: u16,
+            packets in proptest::collection::vec((0u8..4, 0usize..6), 1..300)
+        ) {
+            // Each packet's fate: kept, dropped or lost; and how much later it comes than its neighbours.
+            let mut arrivals: Vec<(usize, usize, bool)> = vec![(0, 0, true)];
+            for (index, (fate, delay)) in packets.iter().enumerate() {
+                match fate {
+                    0 => {}
+                    // Drops happen in order, as they are decided on the newest packet.
+                    1 => arrivals.push((index + 1, index + 1, false)),
+                    _ => arrivals.push((index + 1 + delay, index + 1, true)),
+                }
+            }
+            arrivals.sort();
+            let mut mapper = synced(first_output, start);
+            let mut dropped: Vec<usize> = vec![];
+            let mut highest = 0;
+            let mut sent = HashMap::new();
+            for (_, index, kept) in arrivals {
+                let input = start.wrapping_add(index as u16);
+                if !kept {
+                    mapper.drop(input);
+                    if index > highest { dropped.push(index) } else { continue }
+                } else {
+                    let before = dropped.iter().filter(|&&drop| drop < index).count();
+                    let output = first_output.wrapping_add((index - before) as u16);
+                    prop_assert_eq!(mapper.input(input), Some(output));
+                    prop_assert_eq!(sent.insert(output, input), None);
+                }
+                highest = highest.max(index);
+            }
+            for (output, input) in sent {
+                prop_assert_eq!(mapper.to_input(output), Some(Origin { source: 0, sequence_number: input }));
+            }
+        }
+    }
+}

@@ -51,7 +51,7 @@ pub struct Stream {
 struct Started {
     base: u16,
     highest: u16,
-    cycles: u32,
+    cycles: u64,
     /// The number that would confirm a restart.
     confirms_restart: Option<u16>,
     received: u64,
@@ -64,12 +64,12 @@ impl Started {
         Started { base: seq, highest: seq, cycles: 0, confirms_restart: None, received: 0, before }
     }
 
-    fn extended_highest(&self) -> u32 {
-        self.cycles << 16 | u32::from(self.highest)
+    fn extended_highest(&self) -> u64 {
+        self.cycles << 16 | u64::from(self.highest)
     }
 
     fn expected(&self) -> u64 {
-        self.before.0 + u64::from(self.extended_highest() - u32::from(self.base)) + 1
+        self.before.0 + self.extended_highest() - u64::from(self.base) + 1
     }
 
     fn received(&self) -> u64 {
@@ -80,7 +80,7 @@ impl Started {
         let ahead = seq.wrapping_sub(self.highest);
         let verdict = if ahead < MAX_DROPOUT {
             if seq < self.highest {
-                self.cycles = self.cycles.wrapping_add(1) & 0xffff;
+                self.cycles += 1;
             }
             self.highest = seq;
             Verdict::Accepted
@@ -217,7 +217,7 @@ impl Stream {
             ssrc: self.ssrc,
             fraction_lost: self.fraction_lost,
             packets_lost: lost.clamp(-0x80_0000, 0x7f_ffff) as i32,
-            highest_sequence: started.extended_highest(),
+            highest_sequence: started.extended_highest() as u32,
             jitter: self.jitter_q4 >> 4,
             last_sender_report,
             delay_since_last_sender_report,
@@ -238,7 +238,7 @@ impl Stream {
             packets_retransmitted: self.retransmitted,
             packets_repaired: self.repaired,
             jitter: self.jitter_q4 >> 4,
-            highest_sequence: self.started.map_or(0, |started| started.extended_highest()),
+            highest_sequence: self.started.map_or(0, |started| started.extended_highest() as u32),
             round_trip_time: self.rtt,
         }
     }
