@@ -14,3 +14,5 @@ pub mod receive;
 pub mod retransmission;
 pub mod score;
 pub mod send;
+
+pub use rate::RateCounter;
