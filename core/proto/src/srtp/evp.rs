@@ -433,6 +433,23 @@ mod tests {
         assert_eq!(stream[0xfeff * 16..], expected);
     }
 
+    /// All 48 bits of the index and 32 of the SSRC are in the IV, at their places.
+    #[test]
+    fn ivs_have_every_bit() {
+        let (ssrc, index) = (0xa1a2_a3a4, 0xb1b2_b3b4_b5b6);
+        let gcm = SessionKeys { cipher: vec![1; 16], auth: [0; 20], salt: vec![0; 12] };
+        let nonce = Gcm::new(&gcm, Direction::Seal).unwrap().nonce(ssrc, index);
+        assert_eq!(hex::encode(nonce), "0000a1a2a3a4b1b2b3b4b5b6");
+
+        let ctr = SessionKeys { cipher: vec![1; 16], auth: [0; 20], salt: vec![0; 14] };
+        let mut stream = [0; 40];
+        CtrHmac::new(&ctr).unwrap().crypt_in_place(ssrc, index, &mut stream).unwrap();
+        let iv = unhex("00000000 a1a2a3a4 b1b2b3b4b5b6 0000");
+        let cipher = openssl::symm::Cipher::aes_128_ctr();
+        let expected = openssl::symm::encrypt(cipher, &[1; 16], Some(&iv), &[0; 40]).unwrap();
+        assert_eq!(stream[..], expected);
+    }
+
     /// A GCM transform with the session key and salt that RFC 7714 §16 and §17 use.
     fn rfc_7714(key_len: u8, direction: Direction) -> Cipher {
         let keys =

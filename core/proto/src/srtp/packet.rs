@@ -54,3 +54,27 @@ pub(super) fn rtcp_ssrc(packet: &[u8], min: usize) -> Result<u32, SrtpError> {
         _ => Err(SrtpError::TooShort(packet.len())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn header_ends_where_the_payload_begins() {
+        let mut packet = [0; 60];
+        packet[..12].copy_from_slice(&[0x80, 96, 1, 2, 0, 0, 0, 0, 3, 4, 5, 6]);
+        let header = |len| RtpHeader { len, ssrc: 0x0304_0506, sequence: 0x0102 };
+        assert_eq!(rtp_header(&packet), Ok(header(12)));
+        packet[0] = 0x8f;
+        assert_eq!(rtp_header(&packet), Err(SrtpError::TooShort(60)), "15 CSRCs need 72 bytes");
+        packet[0] = 0x83;
+        assert_eq!(rtp_header(&packet), Ok(header(24)));
+        packet[0] = 0x93;
+        packet[24..28].copy_from_slice(&[0xbe, 0xde, 0, 8]);
+        assert_eq!(rtp_header(&packet), Ok(header(60)), "no payload");
+        packet[27] = 9;
+        assert_eq!(rtp_header(&packet), Err(SrtpError::TooShort(60)));
+        assert_eq!(rtp_header(&packet[..27]), Err(SrtpError::TooShort(27)));
+        assert_eq!(rtp_header(&packet[..11]), Err(SrtpError::TooShort(11)));
+    }
+}
