@@ -383,6 +383,34 @@ mod tests {
         assert_eq!(parser.parse(&unknown), Err(DescriptorError::UnknownTemplate { template: 3, count: 3 }));
     }
 
+    /// Captured from Chrome sending AV1 as L3T3; the capture is also in LiveKit's tests.
+    #[test]
+    fn a_captured_stream_of_three_spatial_and_three_temporal_layers() {
+        let key = "c1017280081485214eafffaaaa863cf0430c10c302afc0aaa0063c00430010c002a000a80006000040001d954926e082\
+                   b04a0941b820ac1282503157f974000ca864330e222222eca8655304224230eca877530077004200ef008601df010d";
+        let mut parser = Parser::new();
+        let mut parse = |value: &str| parser.parse(&hex::decode(value).unwrap()).unwrap();
+        let first = parse(key);
+        assert!(first.has_structure && first.start_of_frame && first.end_of_frame && first.switches_spatial);
+        assert_eq!((first.frame_number, first.active_decode_targets), (370, Some(0b1_1111_1111)));
+        let layers = |descriptor: Descriptor| (descriptor.spatial_id, descriptor.temporal_id);
+        assert_eq!(layers(first), (0, 0));
+        // The rest of the key picture; then with the targets of the lower two spatial layers active; then without
+        // extended fields.
+        let upper = parse("86017340fc");
+        assert_eq!((layers(upper), upper.active_decode_targets), ((1, 0), Some(0b11_1111)));
+        assert!(upper.start_of_frame && !upper.end_of_frame && upper.switches_spatial);
+        assert!(parse("46017340fc").end_of_frame);
+        for (value, expected) in [("c3017540fc", (0, 2)), ("88017640fc", (1, 2)), ("c2017840fc", (0, 1))] {
+            assert_eq!(layers(parse(value)), expected);
+        }
+        let top = parse("8b0174");
+        assert_eq!((layers(top), top.frame_number, top.active_decode_targets), ((2, 0), 372, None));
+        let targets: Vec<(u8, u8)> =
+            (0..3).flat_map(|spatial| (0..3).map(move |temporal| (spatial, temporal))).collect();
+        assert_eq!((parser.decode_target_layers(), parser.chain_count()), (&targets[..], 3));
+    }
+
     #[test]
     fn custom_indications_and_active_targets_override() {
         let mut parser = Parser::new();

@@ -377,6 +377,16 @@ mod tests {
     }
 
     #[test]
+    fn a_captured_packet_with_padding() {
+        // A capture that also pion/rtcp tests with: one packet received, 37 ms into the reference time.
+        let bytes = hex::decode("afcd0005fa17fa1743032fa0009900013de8021720019401").unwrap();
+        let Ok(Packet::TransportCc(feedback)) = packets(&bytes).next().unwrap() else { panic!() };
+        assert_eq!((feedback.sender_ssrc, feedback.media_ssrc), (4_195_875_351, 1_124_282_272));
+        assert_eq!((feedback.reference_time, feedback.feedback_count), (4_057_090, 23));
+        assert_eq!(statuses(&bytes), [(153, Some(4_057_090 * 256 + 148))]);
+    }
+
+    #[test]
     fn loss_reordering_and_a_late_packet() {
         let epoch = Instant::now();
         let mut builder = FeedbackBuilder::new(epoch, 1, 2);

@@ -378,6 +378,20 @@ mod tests {
     }
 
     #[test]
+    fn a_new_gap_does_not_repeat_older_requests_before_their_time() {
+        let mut bench = Bench::new();
+        bench.generator.handle_rtt(millis(10));
+        bench.packet(1);
+        bench.packet(3);
+        assert_eq!(bench.nack(), [2]);
+        bench.wait(millis(20));
+        bench.packet(5);
+        assert_eq!(bench.nack(), [4]);
+        bench.wait(millis(20));
+        assert_eq!(bench.nack(), [2, 4]);
+    }
+
+    #[test]
     fn a_delay_spares_packets_that_were_only_reordered() {
         let mut bench = Bench::new();
         bench.generator = Generator::new(Config { delay: millis(20), ..Config::default() });
