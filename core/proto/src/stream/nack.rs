@@ -56,7 +56,7 @@ pub enum Arrival {
     Repaired,
     /// One that was missing, and came before it was asked for.
     Reordered,
-    /// One that was not missing: a duplicate, or one given up.
+    /// One that was not missing: a duplicate, one given up, or a retransmission ahead of the stream.
     Unexpected,
 }
 
@@ -72,8 +72,6 @@ pub struct Generator {
     pending: usize,
     /// The newest numbers of key frames' packets, oldest first.
     key_frames: VecDeque<i64>,
-    /// Recovered packets newer than the media stream itself.
-    recovered: VecDeque<i64>,
     /// The latest time known.
     now: Option<Instant>,
     /// Whether a gap was found since the last poll.
@@ -94,15 +92,8 @@ struct Missing {
     settled: bool,
 }
 
-/// How many key-frame packets, and how many recovered packets, are remembered.
-const MAX_REMEMBERED: usize = 64;
-
-fn remember(numbers: &mut VecDeque<i64>, sequence: i64) {
-    if numbers.len() == MAX_REMEMBERED {
-        numbers.pop_front();
-    }
-    numbers.push_back(sequence);
-}
+/// How many key-frame packets are remembered.
+const MAX_KEY_FRAMES: usize = 64;
 
 impl Generator {
     /// A generator for a new stream.
@@ -114,7 +105,6 @@ impl Generator {
             missing: VecDeque::new(),
             pending: 0,
             key_frames: VecDeque::new(),
-            recovered: VecDeque::new(),
             now: None,
             fresh: false,
             due: false,
@@ -123,10 +113,14 @@ impl Generator {
         }
     }
 
-    /// A packet arrived; `is_recovered` when it came by RTX or FEC, which opens no gap even if it is the newest.
+    /// A packet arrived; `is_recovered` when it came by RTX. Only the stream itself tells how far it is: a retransmission
+    /// ahead of it is unexpected (senders probe with such), opens no gap, and will come again.
     pub fn handle_packet(&mut self, now: Instant, seq: u16, is_key_frame: bool, is_recovered: bool) -> Arrival {
         self.now = Some(now);
         let Some(highest) = self.sequence.highest() else {
+            if is_recovered {
+                return Arrival::Unexpected;
+            }
             let sequence = self.sequence.unwrap(seq);
             self.note_key_frame(sequence, is_key_frame);
             return Arrival::New;
@@ -136,9 +130,7 @@ impl Generator {
             return self.take_missing(sequence);
         }
         if is_recovered {
-            // The packets between are not lost yet: only the media stream itself tells how far it is.
-            remember(&mut self.recovered, sequence);
-            return Arrival::New;
+            return Arrival::Unexpected;
         }
         self.sequence.unwrap(seq);
         self.note_key_frame(sequence, is_key_frame);
@@ -217,7 +209,6 @@ impl Generator {
         self.sequence = ExtendedSequence::new();
         self.missing.clear();
         self.key_frames.clear();
-        self.recovered.clear();
         self.pending = 0;
         self.fresh = false;
         self.due = false;
@@ -263,23 +254,20 @@ impl Generator {
             return;
         }
         for sequence in from..to {
-            if self.recovered.contains(&sequence) {
-                continue;
-            }
-            self.pending += 1;
             let missing = Missing { sequence, noticed: now, asked: None, retries: 0, settled: false };
             self.missing.push_back(missing);
         }
-        self.recovered.clear();
-        if self.pending > 0 {
-            self.fresh = true;
-            self.deadline = self.deadline.or(Some(now + self.config.interval));
-        }
+        self.pending += gap;
+        self.fresh = true;
+        self.deadline = self.deadline.or(Some(now + self.config.interval));
     }
 
     fn note_key_frame(&mut self, sequence: i64, is_key_frame: bool) {
         if is_key_frame {
-            remember(&mut self.key_frames, sequence);
+            if self.key_frames.len() == MAX_KEY_FRAMES {
+                self.key_frames.pop_front();
+            }
+            self.key_frames.push_back(sequence);
         }
     }
 
@@ -444,10 +432,11 @@ mod tests {
     fn a_recovered_packet_opens_no_gap() {
         let mut bench = Bench::new();
         bench.packet(1);
-        bench.generator.handle_packet(bench.now, 5, false, true);
+        assert_eq!(bench.generator.handle_packet(bench.now, 5, false, true), Arrival::Unexpected);
         assert_eq!(bench.nack(), []);
-        bench.packet(7);
-        assert_eq!(bench.nack(), [2, 3, 4, 6]);
+        bench.packet(4);
+        assert_eq!(bench.nack(), [2, 3]);
+        assert_eq!(bench.generator.handle_packet(bench.now, 3, false, true), Arrival::Repaired);
     }
 
     proptest! {

@@ -246,8 +246,8 @@ impl Stream {
     /// What the score is made from.
     pub fn totals(&self) -> Totals {
         Totals {
-            expected: self.started.map_or(0, |started| started.expected()),
-            received: self.started.map_or(0, |started| started.received()),
+            packets: self.started.map_or(0, |started| started.received()),
+            lost: self.started.map_or(0, |started| started.expected() as i64 - started.received() as i64),
             repaired: self.repaired,
             retransmitted: self.retransmitted,
         }

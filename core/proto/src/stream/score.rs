@@ -3,12 +3,13 @@
 //! Each report gives one raw score from what happened since the last one:
 //!
 //! ```text
-//! lost      = max(expected - received, 0), at most received
-//! repaired  = packets that RTX brought back, at most lost
+//! packets   = packets received (of a stream that is received) or sent (of one that is sent)
+//! lost      = packets missing, 0 to packets
+//! repaired  = packets that a retransmission brought back, at most lost
 //! resent    = packets sent again, of which `resent - repaired` were for nothing
-//! weight    = (1 / (1 + repaired / received))^4 * (repaired / resent, if anything was resent)
+//! weight    = (1 / (1 + repaired / packets))^4 * (repaired / resent, if anything was resent)
 //! effective = lost - repaired * weight
-//! raw       = round(10 * ((received - effective) / received)^4)
+//! raw       = round(10 * ((packets - effective) / packets)^4)
 //! ```
 //!
 //! So a repair counts less the more of them were needed, and the more resends each took. The score is the average of
@@ -25,10 +26,10 @@ pub const MAX: u8 = 10;
 /// What happened to a stream since the beginning; [`Score::update`] takes the differences.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Packets that should have come, by their sequence numbers.
-    pub expected: u64,
-    /// Packets that came by themselves.
-    pub received: u64,
+    /// Packets received by themselves, of a stream that is received; packets sent, of one that is sent.
+    pub packets: u64,
+    /// Packets missing; less than before when late ones came, negative with duplicates.
+    pub lost: i64,
     /// Packets that came by retransmission.
     pub repaired: u64,
     /// Packets sent again, whether they helped or not.
@@ -64,8 +65,8 @@ impl Score {
     pub fn update(&mut self, totals: Totals) -> Option<u8> {
         let before = std::mem::replace(&mut self.before, totals);
         let raw = raw_score(Totals {
-            expected: totals.expected.saturating_sub(before.expected),
-            received: totals.received.saturating_sub(before.received),
+            packets: totals.packets.saturating_sub(before.packets),
+            lost: totals.lost.saturating_sub(before.lost),
             repaired: totals.repaired.saturating_sub(before.repaired),
             retransmitted: totals.retransmitted.saturating_sub(before.retransmitted),
         });
@@ -103,20 +104,21 @@ impl Score {
 }
 
 fn raw_score(since: Totals) -> u8 {
-    let Totals { expected, received, repaired, retransmitted } = since;
-    if expected == 0 {
-        return MAX;
+    let Totals { packets, lost, repaired, retransmitted } = since;
+    let lost = u64::try_from(lost).unwrap_or(0);
+    if packets == 0 {
+        // Nothing came: as it should be, or because all was lost.
+        return if lost == 0 { MAX } else { 0 };
     }
-    if received == 0 {
-        return 0;
-    }
-    let lost = expected.saturating_sub(received).min(received) as f64;
-    let repaired = (repaired as f64).min(lost);
-    let resent = (retransmitted as f64).max(repaired);
-    let received = received as f64;
-    let efficiency = if resent > 0.0 { repaired / resent } else { 1.0 };
-    let weight = (1.0 / (1.0 + repaired / received)).powi(4) * efficiency;
-    let delivered = (received - (lost - repaired * weight)) / received;
+    let lost = lost.min(packets);
+    // Repairs of what was lost before count neither way.
+    let late = repaired.saturating_sub(lost);
+    let repaired = repaired - late;
+    let resent = retransmitted.saturating_sub(late).max(repaired);
+    let (packets, lost, repaired) = (packets as f64, lost as f64, repaired as f64);
+    let efficiency = if resent > 0 { repaired / resent as f64 } else { 1.0 };
+    let weight = (1.0 / (1.0 + repaired / packets)).powi(4) * efficiency;
+    let delivered = (packets - (lost - repaired * weight)) / packets;
     (delivered.powi(4) * f64::from(MAX)).round() as u8
 }
 
@@ -125,24 +127,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn raw(expected: u64, received: u64, repaired: u64, retransmitted: u64) -> u8 {
-        raw_score(Totals { expected, received, repaired, retransmitted })
+    fn raw(packets: u64, lost: i64, repaired: u64, retransmitted: u64) -> u8 {
+        raw_score(Totals { packets, lost, repaired, retransmitted })
     }
 
     #[test]
     fn raw_scores_by_the_formula() {
         assert_eq!(raw(0, 0, 0, 0), 10);
-        assert_eq!(raw(100, 100, 0, 0), 10);
-        assert_eq!(raw(100, 0, 0, 0), 0);
+        assert_eq!(raw(100, 0, 0, 0), 10);
+        assert_eq!(raw(0, 100, 0, 0), 0);
         // 10 of 90 lost: (80/90)^4 = 0.624.
-        assert_eq!(raw(100, 90, 0, 0), 6);
+        assert_eq!(raw(90, 10, 0, 0), 6);
         // All repaired at the first try: weight 0.656, effective loss 3.44, (86.56/90)^4 = 0.856.
-        assert_eq!(raw(100, 90, 10, 10), 9);
+        assert_eq!(raw(90, 10, 10, 10), 9);
         // Repaired, but with three resends each: weight 0.219, effective loss 7.81, 0.695.
-        assert_eq!(raw(100, 90, 10, 30), 7);
-        assert_eq!(raw(100, 20, 0, 0), 0);
-        // Duplicates are no merit.
-        assert_eq!(raw(100, 120, 0, 0), 10);
+        assert_eq!(raw(90, 10, 10, 30), 7);
+        assert_eq!(raw(20, 80, 0, 0), 0);
+        // Duplicates are no merit, and repairs of older losses no demerit.
+        assert_eq!(raw(120, -20, 0, 0), 10);
+        assert_eq!(raw(90, 10, 15, 15), 9);
     }
 
     #[test]
@@ -150,8 +153,8 @@ mod tests {
         let mut score = Score::new();
         let mut totals = Totals::default();
         let mut step = |score: &mut Score, received| {
-            totals.expected += 100;
-            totals.received += received;
+            totals.packets += received;
+            totals.lost += 100 - received as i64;
             score.update(totals)
         };
         assert_eq!(step(&mut score, 100), None);
@@ -174,9 +177,9 @@ mod tests {
         #[test]
         fn stays_in_range_whatever_the_counts(updates in proptest::collection::vec(any::<[u16; 4]>(), 1..60)) {
             let mut score = Score::new();
-            for [expected, received, repaired, retransmitted] in updates {
+            for [packets, lost, repaired, retransmitted] in updates {
                 score.update(Totals {
-                    expected: expected.into(), received: received.into(), repaired: repaired.into(),
+                    packets: packets.into(), lost: i64::from(lost) - 1000, repaired: repaired.into(),
                     retransmitted: retransmitted.into(),
                 });
                 prop_assert!(score.value() <= MAX);
@@ -184,8 +187,8 @@ mod tests {
         }
 
         #[test]
-        fn more_loss_is_never_better(received in 1u64..1000, lost in 0u64..1000) {
-            prop_assert!(raw(received + lost + 1, received, 0, 0) <= raw(received + lost, received, 0, 0));
+        fn more_loss_is_never_better(packets in 0u64..1000, lost in 0i64..1000) {
+            prop_assert!(raw(packets, lost + 1, 0, 0) <= raw(packets, lost, 0, 0));
         }
     }
 }

@@ -168,12 +168,11 @@ impl Stream {
         }
     }
 
-    /// What the score is made from: what was sent is expected, and came unless it is reported lost.
+    /// What the score is made from.
     pub fn totals(&self) -> Totals {
-        let lost = u64::try_from(self.packets_lost).unwrap_or(0);
         Totals {
-            expected: self.rate.packets(),
-            received: self.rate.packets().saturating_sub(lost),
+            packets: self.rate.packets(),
+            lost: self.packets_lost.into(),
             repaired: self.repaired,
             retransmitted: self.retransmitted,
         }
@@ -229,7 +228,7 @@ mod tests {
         stream.handle_report_block(Ntp(0), &ReportBlock { packets_lost: 10, ..ReportBlock::default() });
         let stats = stream.stats();
         assert_eq!((stats.nack_count, stats.nack_packet_count, stats.pli_count, stats.fir_count), (1, 10, 1, 1));
-        assert_eq!(stream.totals(), Totals { expected: 100, received: 90, repaired: 10, retransmitted: 10 });
+        assert_eq!(stream.totals(), Totals { packets: 100, lost: 10, repaired: 10, retransmitted: 10 });
         assert_eq!(stream.bitrate(start), 100_000);
     }
 }
