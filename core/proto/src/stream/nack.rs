@@ -114,7 +114,7 @@ impl Generator {
     }
 
     /// A packet arrived; `is_recovered` when it came by RTX. Only the stream itself tells how far it is: a retransmission
-    /// ahead of it is unexpected (senders probe with such), opens no gap, and will come again.
+    /// ahead of it is unexpected (senders probe with such), opens no gap, and is asked for should it prove missing.
     pub fn handle_packet(&mut self, now: Instant, seq: u16, is_key_frame: bool, is_recovered: bool) -> Arrival {
         self.now = Some(now);
         let Some(highest) = self.sequence.highest() else {
