@@ -1,0 +1,154 @@
+//! A transport for plain RTP, such as ffmpeg's or GStreamer's, with or without SRTP.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
+
+use sfu_channel::dump::{PlainConnected, PlainTransportDump};
+use sfu_channel::notification::Event;
+use sfu_channel::request::{Request, TransportConnect};
+use sfu_channel::{SctpState, SrtpParameters, TransportTuple};
+use tracing::debug;
+
+use crate::channel::Subscription;
+use crate::entity::{lock, run_events};
+use crate::error::Error;
+use crate::router::Router;
+use crate::transport::{Transport, TransportEvent};
+
+/// A plain transport's handle. Clones are the same transport. What all transports can do is in [`Transport`].
+#[derive(Debug, Clone)]
+pub struct PlainTransport {
+    transport: Transport,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    tuple: TransportTuple,
+    rtcp_tuple: Option<TransportTuple>,
+    srtp_parameters: Option<SrtpParameters>,
+    sctp_state: Option<SctpState>,
+}
+
+/// The other end of a plain transport.
+#[derive(Debug, Clone, Default)]
+pub struct PlainRemote {
+    /// Its address; absent with comedia.
+    pub ip: Option<IpAddr>,
+    /// Its port of RTP; absent with comedia.
+    pub port: Option<u16>,
+    /// Its port of RTCP, when that is not multiplexed; absent with comedia.
+    pub rtcp_port: Option<u16>,
+    /// The key of what it sends, when SRTP is enabled.
+    pub srtp_parameters: Option<SrtpParameters>,
+}
+
+impl Deref for PlainTransport {
+    type Target = Transport;
+
+    fn deref(&self) -> &Transport {
+        &self.transport
+    }
+}
+
+impl PlainTransport {
+    pub(crate) fn new(router: Router, id: String, events: Subscription, dump: PlainTransportDump) -> Self {
+        let transport = Self {
+            transport: Transport::new(router, id),
+            state: Arc::new(Mutex::new(State {
+                tuple: dump.tuple,
+                rtcp_tuple: dump.rtcp_tuple,
+                srtp_parameters: dump.srtp_parameters,
+                sctp_state: dump.base.sctp_state,
+            })),
+        };
+        let (on_event, on_close) = (transport.clone(), transport.clone());
+        run_events(
+            events,
+            transport.entity().closed_token().clone(),
+            move |event| on_event.take(event),
+            move || on_close.take_close(),
+        );
+        transport
+    }
+
+    /// Addresses of RTP; the remote part is absent until known.
+    pub fn tuple(&self) -> TransportTuple {
+        lock(&self.state).tuple.clone()
+    }
+
+    /// Addresses of RTCP, when it is not multiplexed.
+    pub fn rtcp_tuple(&self) -> Option<TransportTuple> {
+        lock(&self.state).rtcp_tuple.clone()
+    }
+
+    /// The key of what the worker sends, when SRTP is enabled.
+    pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
+        lock(&self.state).srtp_parameters.clone()
+    }
+
+    /// The state of SCTP, when enabled.
+    pub fn sctp_state(&self) -> Option<SctpState> {
+        lock(&self.state).sctp_state
+    }
+
+    /// Tells the worker the other end. Once only; not needed with comedia and without SRTP.
+    pub async fn connect(&self, remote: PlainRemote) -> Result<(), Error> {
+        let request = Request::TransportConnect(TransportConnect {
+            dtls_parameters: None,
+            ip: remote.ip,
+            port: remote.port,
+            rtcp_port: remote.rtcp_port,
+            srtp_parameters: remote.srtp_parameters,
+        });
+        let connected: PlainConnected = self.entity().ask_option(request).await?.unwrap_or_default();
+        let mut state = lock(&self.state);
+        if let Some(tuple) = connected.tuple {
+            state.tuple = tuple;
+        }
+        if let Some(tuple) = connected.rtcp_tuple {
+            state.rtcp_tuple = Some(tuple);
+        }
+        state.srtp_parameters = connected.srtp_parameters;
+        Ok(())
+    }
+
+    /// What it has.
+    pub async fn dump(&self) -> Result<PlainTransportDump, Error> {
+        self.ask(Request::TransportDump).await
+    }
+
+    fn take(&self, event: Event) {
+        let event = {
+            let mut state = lock(&self.state);
+            match event {
+                Event::Tuple(tuple) => {
+                    state.tuple = tuple.clone();
+                    TransportEvent::Tuple(tuple)
+                }
+                Event::RtcpTuple(tuple) => {
+                    state.rtcp_tuple = Some(tuple.clone());
+                    TransportEvent::RtcpTuple(tuple)
+                }
+                Event::SctpStateChange(sctp_state) => {
+                    state.sctp_state = Some(sctp_state);
+                    TransportEvent::SctpStateChange(sctp_state)
+                }
+                Event::TransportTrace(trace) => TransportEvent::Trace(trace),
+                other => {
+                    debug!(transport = self.id(), event = ?other, "unexpected event of a plain transport");
+                    return;
+                }
+            }
+        };
+        self.entity().emit(event);
+    }
+
+    fn take_close(&self) {
+        let mut state = lock(&self.state);
+        state.sctp_state = state.sctp_state.map(|_| SctpState::Closed);
+        drop(state);
+        self.emit_close();
+    }
+}
