@@ -20,8 +20,9 @@ const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256
      ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:\
      ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA";
 
-/// Groups for the key exchange.
-const GROUPS: &str = "X25519:P-256:P-384";
+/// Groups for the key exchange, and for a server's ECDSA certificate. P-224 is there for the latter: FFmpeg with GnuTLS
+/// makes such certificates.
+const GROUPS: &str = "X25519:P-256:P-384:P-224";
 
 /// A certificate with its private key. Clones share both, and the library's context.
 #[derive(Clone)]

@@ -449,13 +449,15 @@ fn application_data_and_close() {
     assert_eq!(pair.events[CLIENT].len(), 3, "who closes hears nothing of it");
 }
 
-/// RSA certificates, as GStreamer has them, on either side; and an ECDSA one from PEM.
+/// RSA certificates, as GStreamer has them, and ECDSA on P-224, as FFmpeg with GnuTLS, on either side.
 #[test]
 fn certificates_from_pem() {
     let rsa =
         Certificate::from_pem(include_str!("testdata/rsa.crt.pem"), include_str!("testdata/rsa.key.pem")).unwrap();
     let ec = Certificate::from_pem(include_str!("testdata/ec.crt.pem"), include_str!("testdata/ec.key.pem")).unwrap();
-    for (client, server) in [(&rsa, &ec), (&ec, &rsa), (&rsa, &rsa)] {
+    let p224 =
+        Certificate::from_pem(include_str!("testdata/p224.crt.pem"), include_str!("testdata/p224.key.pem")).unwrap();
+    for (client, server) in [(&rsa, &ec), (&ec, &rsa), (&rsa, &rsa), (&p224, &ec), (&ec, &p224)] {
         let mut pair = Pair::with(client, server, MTU);
         pair.start();
         pair.run();
