@@ -4,7 +4,8 @@
 //! a sequence number (RFC 6347 §4.1.2.6), so to record datagrams and send them once more is not enough. The library
 //! does this in `DTLSv1_handle_timeout`, by a clock that it reads itself unless `SSL_CTX_set_current_time_cb` gives it
 //! another. Ours shows the `now` of the call that is running on this thread, so that the handshake is a function of its
-//! inputs, and a test of thirty seconds takes no time.
+//! inputs, and a test of thirty seconds takes no time. (The X.509 code of the library compares a certificate's dates with
+//! the system's time all the same, but nobody asks for the result.)
 
 #![allow(unsafe_code)]
 
