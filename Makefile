@@ -1,0 +1,61 @@
+# `make` lists the targets. Each installs what it lacks (tests/install.sh) and can be repeated.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+# What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
+ARGS ?=
+
+.PHONY: help demo test test-rust test-browser test-book lint fmt book bench bench-forward clean
+
+help: ## lists the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
+
+demo: ## builds and serves the conference on https://localhost:4443/
+	@tests/install.sh build
+	cargo run --release -p sfu-conference -- $(ARGS)
+
+test: ## runs everything that CI runs
+	@tests/install.sh test
+	@$(MAKE) --no-print-directory lint test-rust test-browser test-book
+	@echo "make test: everything passed"
+
+lint: ## checks formatting and clippy's advice
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- --deny warnings
+
+# The programs first: tests start them as processes.
+test-rust: ## runs the tests of all crates, libsrtp2's included
+	cargo build --workspace --bins --all-features
+	cargo test --workspace --all-features
+
+test-browser: ## runs the tests with real browsers and the npm package mediasoup
+	cargo build -p sfu-conference -p sfu-worker
+	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && node --test
+
+# What the book shows of a run is what the programs print today.
+test-book: ## compares the book's transcripts with what its programs print
+	book/record-transcripts.sh
+	@git diff --exit-code -- book/src/transcripts || { echo "the transcripts above are stale: commit the new ones"; exit 1; }
+
+fmt: ## formats the code
+	cargo fmt --all
+
+book: ## builds the book into book/book/
+	@tests/install.sh book
+	mdbook build book
+
+bench: ## runs the micro-benchmarks
+	@tests/install.sh test
+	cargo bench -p benches --all-features $(ARGS)
+
+bench-forward: ## measures the worker: packets per second, CPU per packet, latency, memory
+	@tests/install.sh test
+	cargo build --release -p sfu-worker --features libsrtp
+	cargo run --release -p benches --bin bench-forward -- $(ARGS)
+
+clean: ## removes what was built
+	cargo clean
+	rm -rf book/book tests/browser/node_modules
