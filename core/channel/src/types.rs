@@ -20,7 +20,6 @@ pub enum Protocol {
 #[serde(rename_all = "camelCase")]
 pub struct ListenInfo {
     /// The protocol.
-    #[serde(default)]
     pub protocol: Protocol,
     /// The local address to bind.
     pub ip: IpAddr,
