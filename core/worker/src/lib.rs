@@ -1,1 +1,41 @@
-//! Begun.
+//! A mediasoup-compatible SFU worker: one process, one thread, one epoll loop.
+//!
+//! A library spawns the worker and speaks with it through four inherited file descriptors; the worker moves media
+//! between UDP and TCP sockets as the library says.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`process`], [`settings`] | environment, command line, exit codes |
+//! | [`event_loop`] | one turn: network, requests, deadlines |
+//! | [`channel`], [`log`] | output to the library: replies, notifications, log lines |
+//! | [`requests`], [`registry`] | what the library asks for, by entity |
+//! | [`worker`], [`router`], [`transport`], [`producer`], [`consumer`] | the entities: what they are and show, how they live and die |
+//! | [`media`] | the path of a packet |
+//! | [`sockets`], [`clock`], [`rtp_parameters`], [`trace`] | what these share |
+#![deny(missing_docs)]
+
+pub mod channel;
+pub mod clock;
+pub mod consumer;
+pub mod event_loop;
+pub mod log;
+pub mod media;
+pub mod process;
+pub mod producer;
+pub mod registry;
+pub mod requests;
+pub mod router;
+pub mod rtp_parameters;
+pub mod settings;
+pub mod sockets;
+pub mod trace;
+pub mod transport;
+pub mod worker;
+
+use std::process::ExitCode;
+
+/// Runs the worker. `args` are the command line's arguments, without the program's name: another program may run its
+/// own executable again as a worker.
+pub fn main(args: impl IntoIterator<Item = String>) -> ExitCode {
+    process::run(args)
+}

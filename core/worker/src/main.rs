@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `sfu-worker`.
+
+fn main() -> std::process::ExitCode {
+    sfu_worker::main(std::env::args().skip(1))
+}

@@ -1,0 +1,331 @@
+//! The loop: wait, read the clock, take in what has come, send what follows from it.
+//!
+//! One turn handles, in this order, the network, the library's messages, and what has become due, so that everything
+//! that a datagram or a request causes leaves within its turn.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use sfu_channel::json::{BadRequest, RequestFrame, payload, write_response};
+use sfu_channel::payload::PayloadToWorker;
+use sfu_channel::response::{Refusal, Reply, Response};
+use sfu_reactor::frame::{FrameReader, Stream};
+use sfu_reactor::poll::{Event, Events, Interest, Poller, Token};
+use sfu_reactor::signal::{SIGINT, SIGTERM, Signals};
+use sfu_reactor::udp::RecvBatch;
+
+use crate::requests;
+use crate::sockets::{MAX_CONNECTIONS, SocketIo};
+use crate::transport::Kind;
+use crate::worker::Worker;
+
+const REQUESTS: Token = Token(0);
+const PAYLOADS: Token = Token(1);
+const SIGNALS: Token = Token(2);
+const OUTPUT: [Token; 2] = [Token(3), Token(4)];
+
+/// Events taken per turn.
+const MAX_EVENTS: usize = 256;
+/// Messages received per turn; with GRO each can be a train of datagrams.
+const BATCH_SLOTS: usize = 64;
+/// With GRO a message can be as long as this.
+const BATCH_SLOT_SIZE: usize = 65_536;
+
+/// The loop and what it reads from.
+pub struct EventLoop {
+    worker: Worker,
+    requests: FrameReader,
+    payloads: FrameReader,
+    /// A header of the payload channel that waits for its payload.
+    payload_header: Option<PayloadToWorker>,
+    signals: Signals,
+    events: Events,
+    batch: RecvBatch,
+    /// Which datagrams of the batch came through which socket.
+    received: Vec<(usize, Range<usize>)>,
+    /// Sockets to close when what they brought has been handled.
+    closed_connections: Vec<usize>,
+}
+
+/// Whether the loop goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Again,
+    Stop,
+}
+
+impl EventLoop {
+    /// A loop that reads requests and payloads from these streams.
+    ///
+    /// # Errors
+    /// Those of the system calls that set it up.
+    pub fn new(worker: Worker, requests: OwnedFd, payloads: OwnedFd) -> io::Result<EventLoop> {
+        let requests = FrameReader::new(requests)?;
+        let payloads = FrameReader::new(payloads)?;
+        let signals = Signals::new(&[SIGTERM, SIGINT])?;
+        let poller = worker.sockets.poller();
+        poller.add(&requests, REQUESTS, Interest::READ)?;
+        poller.add(&payloads, PAYLOADS, Interest::READ)?;
+        poller.add(&signals, SIGNALS, Interest::READ)?;
+        Ok(EventLoop {
+            worker,
+            requests,
+            payloads,
+            payload_header: None,
+            signals,
+            events: Events::with_capacity(MAX_EVENTS),
+            batch: RecvBatch::new(BATCH_SLOTS, BATCH_SLOT_SIZE),
+            received: Vec::with_capacity(MAX_EVENTS),
+            closed_connections: Vec::new(),
+        })
+    }
+
+    /// Runs until the library closes the worker, goes away, or a signal says to end.
+    ///
+    /// # Errors
+    /// When the poller fails.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut now = Instant::now();
+        self.worker.output.notify_running();
+        loop {
+            // The library may be gone; that is noticed by reading, since only input decides when to end.
+            if let Err(error) = self.worker.output.flush(self.worker.sockets.poller(), OUTPUT) {
+                crate::debug!(Info, "cannot write to the library: {error}");
+            }
+            let timeout = self.worker.timers.next_deadline().map(|deadline| deadline.saturating_duration_since(now));
+            self.worker.sockets.poller().wait(&mut self.events, timeout)?;
+            now = Instant::now();
+            if self.turn(now)? == Turn::Stop {
+                break;
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    fn turn(&mut self, now: Instant) -> io::Result<Turn> {
+        let mut control = Vec::new();
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            match self.worker.sockets.resolve(event.token) {
+                Some(socket) => self.take_in(now, socket, &event),
+                None => control.push(event),
+            }
+        }
+        self.events = events;
+        self.handle_received(now);
+        for event in control {
+            let turn = match event.token {
+                REQUESTS => self.read_requests(now)?,
+                PAYLOADS => self.read_payloads()?,
+                SIGNALS => match self.signals.pending()? {
+                    Some(_) => Turn::Stop,
+                    None => Turn::Again,
+                },
+                // Output is flushed at the end of every turn; other tokens are those of sockets closed meanwhile.
+                _ => Turn::Again,
+            };
+            if turn == Turn::Stop {
+                return Ok(Turn::Stop);
+            }
+        }
+        self.worker.handle_timers(now);
+        self.worker.emit(now, &self.batch);
+        Ok(Turn::Again)
+    }
+
+    /// Reads a socket into the batch, and writes what waited for room.
+    fn take_in(&mut self, now: Instant, key: usize, event: &Event) {
+        if self.batch.is_full() {
+            self.handle_received(now);
+        }
+        let Some(socket) = self.worker.sockets.get_mut(key) else { return };
+        match &mut socket.io {
+            SocketIo::Udp(udp) => {
+                if event.is_writable() {
+                    udp.flush();
+                }
+                if event.is_readable() {
+                    let before = self.batch.len();
+                    if let Err(error) = udp.recv_batch(&mut self.batch) {
+                        crate::warn!(Info, "cannot receive from a socket: {error}");
+                    }
+                    self.received.push((key, before..self.batch.len()));
+                }
+            }
+            SocketIo::Tcp(tcp) => {
+                let mut closed = event.is_writable() && tcp.flush().is_err();
+                if event.is_readable() {
+                    match tcp.read() {
+                        Ok(read) => {
+                            let remote = tcp.remote_addr();
+                            for frame in 0..read.frames {
+                                closed |= !self.take_in_frame(now, key, remote, frame);
+                            }
+                            closed |= read.closed;
+                        }
+                        Err(_) => closed = true,
+                    }
+                }
+                if closed {
+                    self.closed_connections.push(key);
+                }
+            }
+            SocketIo::Listener(_) => self.accept(key),
+        }
+        self.worker.sockets.update_interest(key);
+    }
+
+    /// Copies a frame of a TCP connection into the batch. Returns whether the connection is still there.
+    fn take_in_frame(&mut self, now: Instant, key: usize, remote: std::net::SocketAddr, frame: usize) -> bool {
+        if self.batch.is_full() {
+            self.handle_received(now);
+        }
+        let Some(SocketIo::Tcp(tcp)) = self.worker.sockets.get_mut(key).map(|socket| &mut socket.io) else {
+            return false;
+        };
+        if let Some(index) = self.batch.push(remote, tcp.frame(frame)) {
+            self.received.push((key, index..index + 1));
+        }
+        true
+    }
+
+    /// Accepts what waits on a listening socket.
+    fn accept(&mut self, key: usize) {
+        loop {
+            let Some(socket) = self.worker.sockets.get_mut(key) else { return };
+            let transport = socket.transport;
+            let SocketIo::Listener(listener) = &mut socket.io else { return };
+            let stream = match listener.accept() {
+                Ok(Some(stream)) => stream,
+                Ok(None) => return,
+                Err(error) => {
+                    crate::warn!(Ice, "cannot accept a connection: {error}");
+                    return;
+                }
+            };
+            let Some(Kind::WebRtc(webrtc)) =
+                self.worker.transports.get_mut(transport).map(|transport| &mut transport.kind)
+            else {
+                return;
+            };
+            // Dropping the stream closes it.
+            if webrtc.connection_count() >= MAX_CONNECTIONS {
+                crate::warn!(Ice, "connection from {} refused: too many", stream.remote_addr());
+                continue;
+            }
+            match self.worker.sockets.insert_connection(key, stream) {
+                Ok(connection) => webrtc.add_connection(connection),
+                Err(error) => crate::warn!(Ice, "cannot keep a connection: {error}"),
+            }
+        }
+    }
+
+    /// Routes and sends what the batch holds, and empties it.
+    fn handle_received(&mut self, now: Instant) {
+        let received = std::mem::take(&mut self.received);
+        for (socket, datagrams) in &received {
+            for index in datagrams.clone() {
+                self.worker.handle_datagram(now, *socket, &mut self.batch, index);
+            }
+        }
+        self.received = received;
+        self.received.clear();
+        self.worker.poll_touched_producers(now);
+        self.worker.emit(now, &self.batch);
+        self.batch.clear();
+        for connection in std::mem::take(&mut self.closed_connections) {
+            self.worker.handle_connection_closed(now, connection);
+        }
+    }
+
+    fn read_requests(&mut self, now: Instant) -> io::Result<Turn> {
+        let stream = self.requests.fill()?;
+        loop {
+            match self.requests.next_frame() {
+                Ok(Some(frame)) => {
+                    handle_request(&mut self.worker, now, frame);
+                    if self.worker.closing {
+                        return Ok(Turn::Stop);
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    crate::error!("the request channel is lost: {error}");
+                    return Ok(Turn::Stop);
+                }
+            }
+        }
+        Ok(if stream == Stream::Closed { Turn::Stop } else { Turn::Again })
+    }
+
+    /// Reads the payload channel. No entity takes payloads yet, so each request is refused and each notification logged.
+    fn read_payloads(&mut self) -> io::Result<Turn> {
+        let stream = self.payloads.fill()?;
+        loop {
+            match self.payloads.next_frame() {
+                Ok(Some(frame)) => match self.payload_header.take() {
+                    None => match payload::read_to_worker(frame) {
+                        Ok(header) => self.payload_header = Some(header),
+                        Err(error) => crate::error!("bad message on the payload channel: {error}"),
+                    },
+                    Some(PayloadToWorker::DataConsumerSend { id, data_consumer_id, .. }) => {
+                        let reason = format!("PayloadChannel request handler with ID {data_consumer_id} not found");
+                        let refusal = Refusal::error(reason).in_method("dataConsumer.send");
+                        let reply = write_response(&Response::<Reply> { id, outcome: Err(refusal) });
+                        self.worker.output.reply_on_payload_channel(reply.as_bytes());
+                    }
+                    Some(header) => crate::error!("payload for an unknown entity: {header:?}"),
+                },
+                Ok(None) => break,
+                Err(error) => {
+                    crate::error!("the payload channel is lost: {error}");
+                    return Ok(Turn::Stop);
+                }
+            }
+        }
+        Ok(if stream == Stream::Closed { Turn::Stop } else { Turn::Again })
+    }
+
+    /// Closes everything, and gives the last messages a moment to leave.
+    fn close(mut self) {
+        const PATIENCE: Duration = Duration::from_millis(200);
+        let routers: Vec<usize> = self.worker.routers.iter().map(|(router, _)| router).collect();
+        for router in routers {
+            self.worker.close_router(router);
+        }
+        let output = &mut self.worker.output;
+        let poller: &Poller = self.worker.sockets.poller();
+        if output.flush(poller, OUTPUT).is_ok() && output.has_queued() {
+            let _ = poller.wait(&mut self.events, Some(PATIENCE));
+            let _ = output.flush(poller, OUTPUT);
+        }
+    }
+}
+
+/// Handles one frame of the request channel.
+fn handle_request(worker: &mut Worker, now: Instant, frame: &[u8]) {
+    let request = match RequestFrame::parse(frame) {
+        Ok(request) => request,
+        Err(BadRequest::Unreadable(reason)) => {
+            crate::error!("unreadable request: {reason}");
+            return;
+        }
+        Err(error @ BadRequest::UnknownMethod { id, .. }) => {
+            let refusal = Refusal::error(error.to_string());
+            let reply = write_response(&Response::<Reply> { id, outcome: Err(refusal) });
+            worker.output.reply(Some(reply.as_bytes()));
+            return;
+        }
+    };
+    worker.output.begin_request();
+    let outcome = requests::handle(worker, now, &request).map_err(|refusal| refusal.in_method(request.method));
+    if worker.closing {
+        worker.output.reply(None);
+        return;
+    }
+    let reply = write_response(&Response { id: request.id, outcome });
+    worker.output.reply(Some(reply.as_bytes()));
+}

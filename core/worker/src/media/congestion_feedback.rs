@@ -1,0 +1,84 @@
+//! What the worker tells a sender about the arrival of its packets, so that it knows how much it can send.
+
+use std::time::{Duration, Instant};
+
+use sfu_proto::rtcp::{FeedbackBuilder, write_remb};
+use sfu_proto::rtp::ExtensionKind;
+
+use crate::producer::Producer;
+
+/// How often arrivals are reported.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// How often the bound of the bit rate is repeated.
+const LIMIT_INTERVAL: Duration = Duration::from_millis(1500);
+/// How often its end is told, in case that some are lost.
+const UNLIMITED_REPETITIONS: u8 = 4;
+/// The longest feedback packet, in bytes.
+const MAX_SIZE: usize = 1150;
+/// The SSRC of our own messages; mediasoup's, and browsers don't mind.
+const SENDER_SSRC: u32 = 0;
+
+/// The feedback of one transport to its peer.
+#[derive(Debug)]
+pub struct CongestionFeedback {
+    /// Arrivals of packets with transport-wide sequence numbers; `None` if only a bound may be told (REMB).
+    arrivals: Option<FeedbackBuilder>,
+    /// The bound last told, and when.
+    limit: Option<(u64, Instant)>,
+    /// How often the end of the bound is still to be told.
+    unlimited: u8,
+}
+
+impl CongestionFeedback {
+    /// The feedback that a producer's parameters ask for.
+    pub fn negotiated(now: Instant, producer: &Producer) -> Option<CongestionFeedback> {
+        let has_feedback = |kind: &str| {
+            let codecs = &producer.rtp_parameters.codecs;
+            codecs.iter().any(|codec| codec.rtcp_feedback.iter().any(|feedback| feedback.kind == kind))
+        };
+        let has_extension = |kind| producer.extension_ids.id(kind).is_some();
+        let arrivals = if has_extension(ExtensionKind::TransportWideCc) && has_feedback("transport-cc") {
+            Some(FeedbackBuilder::new(now, SENDER_SSRC, 0))
+        } else if has_extension(ExtensionKind::AbsSendTime) && has_feedback("goog-remb") {
+            None
+        } else {
+            return None;
+        };
+        Some(CongestionFeedback { arrivals, limit: None, unlimited: 0 })
+    }
+
+    /// A packet has come.
+    pub fn handle_packet(&mut self, now: Instant, ssrc: u32, transport_sequence: u16) {
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.set_media_ssrc(ssrc);
+            arrivals.handle_packet(transport_sequence, now);
+        }
+    }
+
+    /// Appends what is to be told now; `max_bitrate` (bits per second, 0 for none) bounds `ssrcs` together.
+    pub fn poll(&mut self, now: Instant, max_bitrate: u64, ssrcs: &[u32], out: &mut Vec<u8>) {
+        if let Some(arrivals) = &mut self.arrivals {
+            while arrivals.poll_feedback(out, MAX_SIZE) {}
+        }
+        match self.limit {
+            _ if max_bitrate > 0 => {
+                let due = self.limit.is_none_or(|(told, at)| told != max_bitrate || now >= at + LIMIT_INTERVAL);
+                if due && !ssrcs.is_empty() {
+                    write_remb(out, SENDER_SSRC, max_bitrate, ssrcs);
+                    self.limit = Some((max_bitrate, now));
+                    self.unlimited = UNLIMITED_REPETITIONS;
+                }
+            }
+            Some(_) if self.unlimited > 0 => {
+                write_remb(out, SENDER_SSRC, u64::from(u32::MAX), ssrcs);
+                self.unlimited -= 1;
+            }
+            _ => self.limit = None,
+        }
+    }
+
+    /// When to poll next.
+    pub fn next_poll(&self, now: Instant) -> Instant {
+        now + INTERVAL
+    }
+}

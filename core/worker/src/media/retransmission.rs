@@ -1,0 +1,35 @@
+//! Sending packets again that a consumer's peer misses.
+
+use std::time::Instant;
+
+use sfu_channel::TraceEventType;
+use sfu_channel::notification::{TraceDirection, TraceInfo};
+
+use super::{Pending, Source};
+use crate::worker::Worker;
+
+/// Packets that one NACK can have sent again. A peer that misses more needs a key frame.
+const MAX_PACKETS: usize = 1024;
+
+impl Worker {
+    /// The peer of a consumer misses these packets, by the numbers under which they were sent.
+    pub(super) fn handle_nack(&mut self, now: Instant, index: usize, missing: impl Iterator<Item = u16>) {
+        let consumer = &mut self.consumers[index];
+        if !consumer.is_active() {
+            return;
+        }
+        let mut count = 0;
+        for sequence_number in missing.take(MAX_PACKETS) {
+            count += 1;
+            let Some(origin) = consumer.stream.retransmit(now, sequence_number) else { continue };
+            let transport = &mut self.transports[consumer.transport];
+            if transport.pending.is_empty() {
+                self.media.dirty_transports.push(consumer.transport);
+            }
+            let source = Source::Stored(origin.sequence_number);
+            transport.pending.push(Pending { consumer: index, source, sequence_number });
+        }
+        consumer.stream.sent.handle_nack(count);
+        self.trace_consumer(now, index, TraceEventType::Nack, TraceDirection::In, || TraceInfo::Nothing {});
+    }
+}

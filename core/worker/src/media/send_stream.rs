@@ -1,0 +1,305 @@
+//! The stream that a consumer sends: which packets, under which numbers, with which header extensions.
+
+use std::time::{Duration, Instant};
+
+use sfu_channel::dump::{RtpStreamDump, RtpStreamParams};
+use sfu_channel::response::Refusal;
+use sfu_channel::stats::{RtpStreamStat, RtpStreamStatType};
+use sfu_channel::{MediaKind, RtpParameters};
+use sfu_proto::codec::Inspector;
+use sfu_proto::rtp::{ExtensionIds, ExtensionKind, Origin, SequenceMapper};
+use sfu_proto::stream::score::Score;
+use sfu_proto::stream::send;
+
+use crate::clock::Clock;
+use crate::media::Packet;
+use crate::media::recv_stream::{rtx_dump, stream_params};
+use crate::rtp_parameters;
+use crate::sockets::random_u32;
+
+/// Extensions that are written, in this order; those not named are copied from the producer's packet.
+const EXTENSIONS: [ExtensionKind; 10] = [
+    ExtensionKind::Mid,
+    ExtensionKind::AbsSendTime,
+    ExtensionKind::TransportWideCc,
+    ExtensionKind::AbsCaptureTime,
+    ExtensionKind::AudioLevel,
+    ExtensionKind::FrameMarking,
+    ExtensionKind::VideoOrientation,
+    ExtensionKind::TransmissionOffset,
+    ExtensionKind::DependencyDescriptor,
+    ExtensionKind::PlayoutDelay,
+];
+
+/// How many of the packets sent last can be sent again.
+const HISTORY: usize = 1024;
+
+/// The round-trip time that is assumed before one is measured.
+const DEFAULT_RTT: Duration = Duration::from_millis(100);
+
+/// The stream that one consumer sends.
+#[derive(Debug)]
+pub struct SendStream {
+    params: RtpStreamParams,
+    rtx: Option<Rtx>,
+    extensions: Vec<(ExtensionKind, u8)>,
+    mid: Box<[u8]>,
+    payload_types: u128,
+    sends_key_frames: bool,
+    ignore_dtx: bool,
+    /// Whether the next packet sent must begin a key frame (or, for codecs without, may be any).
+    sync_required: bool,
+    sequence: SequenceMapper,
+    /// What is kept of the packets sent last, by sequence number modulo its length; empty until it is needed.
+    history: Vec<SentPacket>,
+    /// What has been sent.
+    pub sent: send::Stream,
+    /// How well it goes.
+    pub score: Score,
+    /// The receiver's last reference time (RFC 3611, 4.4), in the middle 32 bits of its NTP time, and when it came.
+    pub reference_time: Option<(u32, Instant)>,
+}
+
+/// Its retransmission stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Rtx {
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The number of the last packet sent on it.
+    pub sequence_number: u16,
+}
+
+/// The values that are made for each packet sent. A packet that is sent again under its own number must be the same to
+/// the byte, so they are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stamps {
+    /// Absolute send time.
+    pub abs_send_time: [u8; 3],
+    /// Transport-wide sequence number.
+    pub transport_sequence: [u8; 2],
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct SentPacket {
+    sequence_number: u16,
+    known: bool,
+    stamps: Stamps,
+    resent_at: Option<Instant>,
+}
+
+impl SendStream {
+    /// The stream for the only encoding of these (normalized) parameters.
+    ///
+    /// # Errors
+    /// A `TypeError` if the encoding has no codec or SSRC.
+    pub fn new(kind: MediaKind, parameters: &RtpParameters, ignore_dtx: bool) -> Result<SendStream, Refusal> {
+        let encoding =
+            parameters.encodings.first().ok_or_else(|| Refusal::type_error("empty rtpParameters.encodings"))?;
+        let ssrc =
+            encoding.ssrc.ok_or_else(|| Refusal::type_error("invalid encoding in rtpParameters (missing ssrc)"))?;
+        let mut params = stream_params(ssrc, 0, encoding, parameters)
+            .ok_or_else(|| Refusal::type_error("invalid codecPayloadType"))?;
+        let sends_key_frames = rtp_parameters::media_codec(parameters, encoding)
+            .and_then(rtp_parameters::mime_type)
+            .is_some_and(|mime_type| Inspector::knows_key_frames(mime_type.codec));
+        let rtx = match (rtp_parameters::rtx_codec(parameters, encoding), encoding.rtx) {
+            (Some(codec), Some(rtx)) => {
+                Some(Rtx { ssrc: rtx.ssrc, payload_type: codec.payload_type, sequence_number: random_u32() as u16 })
+            }
+            _ => None,
+        };
+        params.rtx_ssrc = rtx.map(|rtx| rtx.ssrc);
+        params.rtx_payload_type = rtx.map(|rtx| rtx.payload_type);
+        let mid: Box<[u8]> = parameters.mid.clone().unwrap_or_default().into_bytes().into();
+        let ids = rtp_parameters::extension_ids(&parameters.header_extensions);
+        let media_codecs = parameters.codecs.iter().filter(|codec| rtp_parameters::is_media(codec));
+        Ok(SendStream {
+            rtx,
+            extensions: written_extensions(kind, &ids, &mid),
+            mid,
+            payload_types: media_codecs.fold(0, |set, codec| set | 1 << codec.payload_type),
+            sends_key_frames,
+            ignore_dtx,
+            sync_required: true,
+            sequence: SequenceMapper::new(1),
+            history: Vec::new(),
+            sent: send::Stream::new(ssrc, params.clock_rate),
+            score: Score::new(),
+            reference_time: None,
+            params,
+        })
+    }
+
+    /// Its SSRC.
+    pub fn ssrc(&self) -> u32 {
+        self.params.ssrc
+    }
+
+    /// Its canonical name.
+    pub fn cname(&self) -> &str {
+        &self.params.cname
+    }
+
+    /// The extensions to write, with their ids.
+    pub fn extensions(&self) -> &[(ExtensionKind, u8)] {
+        &self.extensions
+    }
+
+    /// The value of the MID extension.
+    pub fn mid(&self) -> &[u8] {
+        &self.mid
+    }
+
+    /// Whether its packets have transport-wide sequence numbers.
+    pub fn has_transport_sequence(&self) -> bool {
+        self.extensions.iter().any(|(kind, _)| *kind == ExtensionKind::TransportWideCc)
+    }
+
+    /// The payload types that it forwards.
+    pub fn payload_types(&self) -> impl Iterator<Item = u8> {
+        let set = self.payload_types;
+        (0..128).filter(move |payload_type| set >> payload_type & 1 != 0)
+    }
+
+    /// 0 (nothing arrives) to 10.
+    pub fn score(&self) -> u8 {
+        self.score.value()
+    }
+
+    /// The next packet sent must begin anew: with a key frame where there are any.
+    pub fn require_sync(&mut self) {
+        self.sync_required = true;
+    }
+
+    /// Decides about a packet of the producer's stream: the number under which to send it, or `None` for not at all.
+    pub fn accept(&mut self, packet: &Packet) -> Option<u16> {
+        let number = packet.header.sequence_number;
+        let supported = self.payload_types >> (packet.payload_type & 127) & 1 != 0;
+        if !supported || (self.ignore_dtx && packet.silence) {
+            self.sequence.drop(number);
+            return None;
+        }
+        if self.sync_required {
+            if self.sends_key_frames && !packet.key_frame {
+                return None;
+            }
+            self.sequence.sync(number, 0);
+            self.sync_required = false;
+        }
+        self.sequence.input(number)
+    }
+
+    /// Whether packets can be asked for again.
+    pub fn keeps_history(&self) -> bool {
+        self.params.use_nack
+    }
+
+    /// The producer's packet that was sent under a number, if it may be sent again now. It counts as sent again.
+    pub fn retransmit(&mut self, now: Instant, sequence_number: u16) -> Option<Origin> {
+        if !self.params.use_nack {
+            return None;
+        }
+        let origin = self.sequence.to_input(sequence_number)?;
+        let pause = self.sent.rtt().filter(|rtt| !rtt.is_zero()).unwrap_or(DEFAULT_RTT);
+        let entry = self.history_entry(sequence_number);
+        if entry.resent_at.is_some_and(|at| now.saturating_duration_since(at) <= pause) {
+            return None;
+        }
+        let first = entry.resent_at.replace(now).is_none();
+        self.sent.handle_retransmission(first);
+        Some(origin)
+    }
+
+    /// Keeps the values that a packet was sent with, if it could be sent again under its own number.
+    pub fn remember(&mut self, sequence_number: u16, stamps: Stamps) {
+        if self.params.use_nack && self.rtx.is_none() {
+            *self.history_entry(sequence_number) = SentPacket { sequence_number, known: true, stamps, resent_at: None };
+        }
+    }
+
+    /// The values that a packet was sent with; `None` if they are forgotten.
+    pub fn recall(&self, sequence_number: u16) -> Option<Stamps> {
+        self.history
+            .get(usize::from(sequence_number) % HISTORY)
+            .filter(|entry| entry.known && entry.sequence_number == sequence_number)
+            .map(|entry| entry.stamps)
+    }
+
+    /// Its retransmission stream with the next number on it, if it has one.
+    pub fn next_rtx(&mut self) -> Option<Rtx> {
+        let rtx = self.rtx.as_mut()?;
+        rtx.sequence_number = rtx.sequence_number.wrapping_add(1);
+        Some(*rtx)
+    }
+
+    /// The SSRC of its retransmission stream, if it has one.
+    pub fn rtx_ssrc(&self) -> Option<u32> {
+        self.rtx.map(|rtx| rtx.ssrc)
+    }
+
+    fn history_entry(&mut self, sequence_number: u16) -> &mut SentPacket {
+        if self.history.is_empty() {
+            self.history = vec![SentPacket::default(); HISTORY];
+        }
+        let entry = &mut self.history[usize::from(sequence_number) % HISTORY];
+        if entry.sequence_number != sequence_number {
+            *entry = SentPacket { sequence_number, ..SentPacket::default() };
+        }
+        entry
+    }
+
+    /// What it shows of itself.
+    pub fn dump(&self) -> RtpStreamDump {
+        RtpStreamDump {
+            params: self.params.clone(),
+            score: self.score(),
+            rtx_stream: self.rtx.map(|rtx| rtx_dump(&self.params, rtx.ssrc, rtx.payload_type)),
+        }
+    }
+
+    /// Its statistics.
+    pub fn stat(&mut self, now: Instant, clock: &Clock, kind: MediaKind) -> RtpStreamStat {
+        let stats = self.sent.stats();
+        RtpStreamStat {
+            stat_type: RtpStreamStatType::OutboundRtp,
+            timestamp: clock.millis(now),
+            ssrc: self.params.ssrc,
+            rid: None,
+            kind,
+            mime_type: self.params.mime_type.clone(),
+            packets_lost: u64::try_from(stats.packets_lost).unwrap_or(0),
+            fraction_lost: stats.fraction_lost,
+            packets_discarded: 0,
+            packets_retransmitted: stats.packets_retransmitted,
+            packets_repaired: stats.packets_repaired,
+            nack_count: stats.nack_count,
+            nack_packet_count: stats.nack_packet_count,
+            pli_count: stats.pli_count,
+            fir_count: stats.fir_count,
+            score: self.score(),
+            packet_count: stats.packet_count,
+            byte_count: stats.byte_count,
+            bitrate: self.sent.bitrate(now),
+            jitter: None,
+            bitrate_by_layer: None,
+            rtx_ssrc: self.rtx_ssrc(),
+            rtx_packets_discarded: self.rtx.map(|_| 0),
+            round_trip_time: stats.round_trip_time.map(|time| time.as_secs_f64() * 1000.0),
+        }
+    }
+}
+
+/// Which extensions a stream carries. Send times and transport-wide numbers are for video, as mediasoup has it.
+fn written_extensions(kind: MediaKind, ids: &ExtensionIds, mid: &[u8]) -> Vec<(ExtensionKind, u8)> {
+    EXTENSIONS
+        .into_iter()
+        .filter(|extension| match extension {
+            ExtensionKind::Mid => !mid.is_empty(),
+            ExtensionKind::AbsSendTime | ExtensionKind::TransportWideCc => kind == MediaKind::Video,
+            _ => true,
+        })
+        .filter_map(|extension| Some((extension, ids.id(extension)?)))
+        .collect()
+}

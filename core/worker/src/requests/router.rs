@@ -1,0 +1,102 @@
+//! Requests to a router.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use sfu_channel::dump::RouterDump;
+use sfu_channel::request::{CreatePlainTransport, CreateWebRtcTransport, Request, TransportOptions};
+use sfu_channel::response::{Refusal, Reply};
+
+use super::{Outcome, unknown_method, unsupported};
+use crate::registry::EntityKey;
+use crate::transport::{Kind, PlainTransport, Protection, Transport, WebRtcTransport};
+use crate::worker::Worker;
+
+pub(super) fn handle(worker: &mut Worker, now: Instant, router: usize, request: Request) -> Outcome {
+    match request {
+        Request::RouterDump => Ok(Some(Reply::RouterDump(dump(worker, router)))),
+        Request::RouterCreateWebRtcTransport(request) => create_webrtc_transport(worker, now, router, request),
+        Request::RouterCreatePlainTransport(request) => create_plain_transport(worker, now, router, request),
+        Request::RouterCreateWebRtcTransportWithServer(request) => {
+            Err(Refusal::error(format!("WebRtcServer with ID {} not found", request.web_rtc_server_id)))
+        }
+        Request::RouterCreatePipeTransport(_) => Err(unsupported("PipeTransports are")),
+        Request::RouterCreateDirectTransport(_) => Err(unsupported("DirectTransports are")),
+        Request::RouterCloseTransport(request) => {
+            let transport = worker.find_transport(router, &request.transport_id)?;
+            worker.close_transport(transport);
+            Ok(None)
+        }
+        Request::RouterCreateActiveSpeakerObserver(_) => Err(unsupported("ActiveSpeakerObservers are")),
+        Request::RouterCreateAudioLevelObserver(_) => Err(unsupported("AudioLevelObservers are")),
+        Request::RouterCloseRtpObserver(request) => {
+            Err(Refusal::error(format!("RtpObserver with ID {} not found", request.rtp_observer_id)))
+        }
+        other => Err(unknown_method(other.method())),
+    }
+}
+
+fn create_webrtc_transport(
+    worker: &mut Worker,
+    now: Instant,
+    router: usize,
+    request: CreateWebRtcTransport,
+) -> Outcome {
+    worker.registry.check_free(&request.transport_id)?;
+    check_options(&request.options)?;
+    let key = worker.transports.vacant_key();
+    let webrtc = WebRtcTransport::new(key, &request, &worker.config.certificate, &mut worker.sockets)?;
+    let kind = Kind::WebRtc(Box::new(webrtc));
+    let transport = Transport::new(request.transport_id, router, kind, Protection::Pending, &request.options);
+    add_transport(worker, now, router, transport)
+}
+
+fn create_plain_transport(worker: &mut Worker, now: Instant, router: usize, request: CreatePlainTransport) -> Outcome {
+    worker.registry.check_free(&request.transport_id)?;
+    check_options(&request.options)?;
+    let key = worker.transports.vacant_key();
+    let plain = PlainTransport::new(key, &request, &mut worker.sockets)?;
+    let protection = plain.initial_protection();
+    let kind = Kind::Plain(Box::new(plain));
+    let transport = Transport::new(request.transport_id, router, kind, protection, &request.options);
+    add_transport(worker, now, router, transport)
+}
+
+fn check_options(options: &TransportOptions) -> Result<(), Refusal> {
+    match options.sctp {
+        Some(_) => Err(unsupported("SCTP is")),
+        None => Ok(()),
+    }
+}
+
+/// Enters the transport and answers with its dump.
+fn add_transport(worker: &mut Worker, now: Instant, router: usize, transport: Transport) -> Outcome {
+    let id = transport.id.clone();
+    let key = worker.transports.insert(transport);
+    worker.registry.insert(&id, EntityKey::Transport(key));
+    worker.routers[router].transports.push(key);
+    worker.schedule_reports(now, key);
+    Ok(Some(super::transport::dump(worker, key)))
+}
+
+fn dump(worker: &Worker, router: usize) -> RouterDump {
+    let router = &worker.routers[router];
+    let mut producers = BTreeMap::new();
+    let mut consumers = BTreeMap::new();
+    for transport in router.transports.iter().map(|key| &worker.transports[*key]) {
+        for producer in transport.producers.iter().map(|key| &worker.producers[*key]) {
+            let ids: Vec<String> = producer.consumers.iter().map(|key| worker.consumers[*key].id.clone()).collect();
+            producers.insert(producer.id.clone(), ids);
+        }
+        for consumer in transport.consumers.iter().map(|key| &worker.consumers[*key]) {
+            consumers.insert(consumer.id.clone(), consumer.producer_id.clone());
+        }
+    }
+    RouterDump {
+        id: router.id.clone(),
+        transport_ids: router.transports.iter().map(|key| worker.transports[*key].id.clone()).collect(),
+        map_producer_id_consumer_ids: producers,
+        map_consumer_id_producer_id: consumers,
+        ..RouterDump::default()
+    }
+}

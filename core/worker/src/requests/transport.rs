@@ -1,0 +1,279 @@
+//! Requests to a transport.
+
+use std::time::Instant;
+
+use sfu_channel::IceRole;
+use sfu_channel::dump::{
+    IceRestarted, PlainConnected, PlainTransportDump, Produced, RecvRtpHeaderExtensions, RtpListenerDump,
+    TransportDump, WebRtcConnected, WebRtcTransportDump,
+};
+use sfu_channel::request::{Bitrate, Consume, Produce, Request, TransportConnect};
+use sfu_channel::response::{Refusal, Reply};
+use sfu_channel::stats::{TransportStat, TransportStatType};
+use sfu_proto::rtp::ExtensionKind;
+
+use super::{Outcome, unknown_method, unsupported};
+use crate::consumer::Consumer;
+use crate::media::congestion_feedback::CongestionFeedback;
+use crate::producer::Producer;
+use crate::registry::EntityKey;
+use crate::trace::TraceTypes;
+use crate::transport::{Kind, MIN_OUTGOING_BITRATE};
+use crate::worker::Worker;
+
+/// What dumps say of the longest data message; no transport carries any yet.
+const MAX_MESSAGE_SIZE: u32 = 262_144;
+
+pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: Request) -> Outcome {
+    let transport = &mut worker.transports[index];
+    match request {
+        Request::TransportDump => Ok(Some(dump(worker, index))),
+        Request::TransportGetStats => Ok(Some(Reply::TransportStats(vec![stats(worker, now, index)]))),
+        Request::TransportConnect(request) => connect(worker, now, index, &request),
+        Request::TransportRestartIce => match &mut transport.kind {
+            Kind::WebRtc(webrtc) => {
+                webrtc.restart_ice()?;
+                let ice_parameters = webrtc.ice_parameters();
+                worker.handle_ice_events(now, index);
+                Ok(Some(Reply::IceRestarted(IceRestarted { ice_parameters })))
+            }
+            Kind::Plain(_) => Err(unknown_method(Request::TransportRestartIce.method())),
+        },
+        Request::TransportSetMaxIncomingBitrate(Bitrate { bitrate }) => {
+            transport.max_incoming_bitrate = bitrate;
+            worker.schedule_feedback(now, index);
+            Ok(None)
+        }
+        Request::TransportSetMaxOutgoingBitrate(Bitrate { bitrate }) => {
+            check_outgoing_bitrate(bitrate)?;
+            if bitrate > 0 && bitrate < transport.min_outgoing_bitrate {
+                return Err(Refusal::type_error(format!(
+                    "bitrate must be >= current min outgoing bitrate ({}) or 0 (unlimited)",
+                    transport.min_outgoing_bitrate
+                )));
+            }
+            transport.max_outgoing_bitrate = bitrate;
+            Ok(None)
+        }
+        Request::TransportSetMinOutgoingBitrate(Bitrate { bitrate }) => {
+            check_outgoing_bitrate(bitrate)?;
+            if bitrate > 0 && transport.max_outgoing_bitrate > 0 && bitrate > transport.max_outgoing_bitrate {
+                return Err(Refusal::type_error(format!(
+                    "bitrate must be <= current max outgoing bitrate ({}) or 0 (unlimited)",
+                    transport.max_outgoing_bitrate
+                )));
+            }
+            transport.min_outgoing_bitrate = bitrate;
+            Ok(None)
+        }
+        Request::TransportProduce(request) => produce(worker, now, index, request),
+        Request::TransportConsume(request) => consume(worker, now, index, request),
+        Request::TransportProduceData(_) | Request::TransportConsumeData(_) => Err(unsupported("data channels are")),
+        Request::TransportEnableTraceEvent(request) => {
+            transport.trace = TraceTypes::new(&request.types);
+            Ok(None)
+        }
+        Request::TransportCloseProducer(request) => {
+            let router = transport.router;
+            match worker.find_producer(router, &request.producer_id) {
+                Ok(producer) if worker.producers[producer].transport == index => worker.close_producer(producer),
+                _ => return Err(Refusal::error(format!("Producer with ID {} not found", request.producer_id))),
+            }
+            Ok(None)
+        }
+        Request::TransportCloseConsumer(request) => {
+            let consumer = worker.find_consumer(index, &request.consumer_id)?;
+            worker.close_consumer(consumer);
+            Ok(None)
+        }
+        Request::TransportCloseDataProducer(request) => {
+            Err(Refusal::error(format!("DataProducer with ID {} not found", request.data_producer_id)))
+        }
+        Request::TransportCloseDataConsumer(request) => {
+            Err(Refusal::error(format!("DataConsumer with ID {} not found", request.data_consumer_id)))
+        }
+        other => Err(unknown_method(other.method())),
+    }
+}
+
+fn connect(worker: &mut Worker, now: Instant, index: usize, request: &TransportConnect) -> Outcome {
+    let transport = &mut worker.transports[index];
+    let reply = match &mut transport.kind {
+        Kind::WebRtc(webrtc) => {
+            let parameters =
+                request.dtls_parameters.as_ref().ok_or_else(|| Refusal::type_error("missing dtlsParameters"))?;
+            let dtls_local_role = webrtc.connect(now, parameters, &worker.config.certificate)?;
+            Reply::WebRtcConnected(WebRtcConnected { dtls_local_role })
+        }
+        Kind::Plain(plain) => {
+            let protection = plain.connect(request, worker.config.srtp_backend)?;
+            let tuple = plain.path.map(|_| plain.tuple(&worker.sockets));
+            let rtcp_tuple = plain.rtcp_path.and_then(|_| plain.rtcp_tuple(&worker.sockets));
+            let srtp_parameters = plain.srtp_parameters();
+            if let Some(protection) = protection {
+                transport.protection = protection;
+            }
+            Reply::PlainConnected(PlainConnected { tuple, rtcp_tuple, srtp_parameters })
+        }
+    };
+    worker.handle_dtls_events(now, index);
+    worker.update_connected(now, index);
+    Ok(Some(reply))
+}
+
+fn check_outgoing_bitrate(bitrate: u64) -> Result<(), Refusal> {
+    if bitrate > 0 && bitrate < MIN_OUTGOING_BITRATE {
+        return Err(Refusal::type_error(format!("bitrate must be >= {MIN_OUTGOING_BITRATE} or 0 (unlimited)")));
+    }
+    Ok(())
+}
+
+fn produce(worker: &mut Worker, now: Instant, index: usize, request: Produce) -> Outcome {
+    worker.registry.check_free(&request.producer_id)?;
+    let transport = &mut worker.transports[index];
+    let producer = Producer::new(transport.router, index, request)?;
+    let key = worker.producers.vacant_key();
+    transport.listener.add(key, &producer.rtp_parameters)?;
+    transport.producers.push(key);
+    transport.add_recv_extensions(&producer.extension_ids);
+    if transport.congestion_feedback.is_none() {
+        transport.congestion_feedback = CongestionFeedback::negotiated(now, &producer);
+    }
+    let rtp_type = producer.rtp_type;
+    worker.registry.insert(&producer.id, EntityKey::Producer(key));
+    worker.producers.insert(producer);
+    worker.update_own_extension_ids(index);
+    worker.schedule_feedback(now, index);
+    Ok(Some(Reply::Produced(Produced { rtp_type })))
+}
+
+fn consume(worker: &mut Worker, now: Instant, index: usize, request: Consume) -> Outcome {
+    worker.registry.check_free(&request.consumer_id)?;
+    let transport = &mut worker.transports[index];
+    let router = transport.router;
+    let producer = worker.find_producer(router, &request.producer_id)?;
+    let consumer = Consumer::new(index, producer, &worker.producers[producer], request)?;
+    let transport = &mut worker.transports[index];
+    let key = worker.consumers.vacant_key();
+    transport.add_consumer(key, &consumer.rtp_parameters);
+    transport.estimates_outgoing_bitrate |= consumer.writes_transport_sequence();
+    let consumed = consumer.consumed(&worker.producers[producer]);
+    worker.registry.insert(&consumer.id, EntityKey::Consumer(key));
+    worker.consumers.insert(consumer);
+    worker.producers[producer].consumers.push(key);
+    if worker.transports[index].connected {
+        worker.connect_consumer(now, key);
+    }
+    Ok(Some(Reply::Consumed(consumed)))
+}
+
+/// What a transport shows of itself: the answer to requests that create it, too.
+pub(super) fn dump(worker: &Worker, index: usize) -> Reply {
+    let transport = &worker.transports[index];
+    let base = base_dump(worker, index);
+    match &transport.kind {
+        Kind::WebRtc(webrtc) => Reply::WebRtcTransportDump(WebRtcTransportDump {
+            base,
+            ice_role: IceRole::Controlled,
+            ice_parameters: webrtc.ice_parameters(),
+            ice_candidates: webrtc.candidates().to_vec(),
+            ice_state: webrtc.ice_state(),
+            ice_selected_tuple: webrtc.selected_tuple(&worker.sockets),
+            dtls_parameters: webrtc.dtls_parameters(),
+            dtls_state: webrtc.dtls_state,
+        }),
+        Kind::Plain(plain) => Reply::PlainTransportDump(PlainTransportDump {
+            base,
+            rtcp_mux: plain.rtcp_mux(),
+            comedia: plain.comedia(),
+            tuple: plain.tuple(&worker.sockets),
+            rtcp_tuple: plain.rtcp_tuple(&worker.sockets),
+            srtp_parameters: plain.srtp_parameters(),
+        }),
+    }
+}
+
+fn base_dump(worker: &Worker, index: usize) -> TransportDump {
+    let transport = &worker.transports[index];
+    let producer_id = |key: usize| worker.producers[key].id.clone();
+    let consumer_id = |key: usize| worker.consumers[key].id.clone();
+    let listener = &transport.listener;
+    TransportDump {
+        id: transport.id.clone(),
+        direct: false,
+        producer_ids: transport.producers.iter().map(|key| producer_id(*key)).collect(),
+        consumer_ids: transport.consumers.iter().map(|key| consumer_id(*key)).collect(),
+        map_ssrc_consumer_id: transport
+            .consumers_by_ssrc
+            .iter()
+            .map(|(ssrc, key)| (*ssrc, consumer_id(*key)))
+            .collect(),
+        map_rtx_ssrc_consumer_id: transport
+            .consumers_by_rtx_ssrc
+            .iter()
+            .map(|(ssrc, key)| (*ssrc, consumer_id(*key)))
+            .collect(),
+        data_producer_ids: Vec::new(),
+        data_consumer_ids: Vec::new(),
+        recv_rtp_header_extensions: RecvRtpHeaderExtensions {
+            mid: transport.recv_extension(ExtensionKind::Mid),
+            rid: transport.recv_extension(ExtensionKind::Rid),
+            rrid: transport.recv_extension(ExtensionKind::RepairedRid),
+            abs_send_time: transport.recv_extension(ExtensionKind::AbsSendTime),
+            transport_wide_cc: transport.recv_extension(ExtensionKind::TransportWideCc),
+        },
+        rtp_listener: RtpListenerDump {
+            ssrc_table: listener.ssrcs().map(|(ssrc, key)| (ssrc, producer_id(key))).collect(),
+            mid_table: listener.mids().map(|(mid, key)| (mid.to_owned(), producer_id(key))).collect(),
+            rid_table: listener.rids().map(|(rid, key)| (rid.to_owned(), producer_id(key))).collect(),
+        },
+        max_message_size: MAX_MESSAGE_SIZE,
+        sctp_parameters: None,
+        sctp_state: None,
+        sctp_listener: None,
+        trace_event_types: transport.trace.to_vec(),
+    }
+}
+
+fn stats(worker: &mut Worker, now: Instant, index: usize) -> TransportStat {
+    let transport = &mut worker.transports[index];
+    let traffic = &mut transport.traffic;
+    let mut stat = TransportStat {
+        stat_type: TransportStatType::WebRtcTransport,
+        transport_id: transport.id.clone(),
+        timestamp: worker.clock.millis(now),
+        bytes_received: traffic.received.bytes(),
+        recv_bitrate: traffic.received.bitrate(now),
+        bytes_sent: traffic.sent.bytes(),
+        send_bitrate: traffic.sent.bitrate(now),
+        rtp_bytes_received: traffic.rtp_received.bytes(),
+        rtp_recv_bitrate: traffic.rtp_received.bitrate(now),
+        rtp_bytes_sent: traffic.rtp_sent.bytes(),
+        rtp_send_bitrate: traffic.rtp_sent.bitrate(now),
+        rtx_bytes_received: traffic.rtx_received.bytes(),
+        rtx_recv_bitrate: traffic.rtx_received.bitrate(now),
+        rtx_bytes_sent: traffic.rtx_sent.bytes(),
+        rtx_send_bitrate: traffic.rtx_sent.bitrate(now),
+        available_outgoing_bitrate: transport
+            .estimates_outgoing_bitrate
+            .then_some(transport.initial_available_outgoing_bitrate),
+        max_incoming_bitrate: Some(transport.max_incoming_bitrate).filter(|bitrate| *bitrate > 0),
+        ..TransportStat::default()
+    };
+    match &transport.kind {
+        Kind::WebRtc(webrtc) => {
+            stat.ice_role = Some(IceRole::Controlled);
+            stat.ice_state = Some(webrtc.ice_state());
+            stat.ice_selected_tuple = webrtc.selected_tuple(&worker.sockets);
+            stat.dtls_state = Some(webrtc.dtls_state);
+        }
+        Kind::Plain(plain) => {
+            stat.stat_type = TransportStatType::PlainRtpTransport;
+            stat.rtcp_mux = Some(plain.rtcp_mux());
+            stat.comedia = Some(plain.comedia());
+            stat.tuple = Some(plain.tuple(&worker.sockets));
+            stat.rtcp_tuple = plain.rtcp_path.and_then(|_| plain.rtcp_tuple(&worker.sockets));
+        }
+    }
+    stat
+}

@@ -1,0 +1,213 @@
+//! What all transports have in common: a place where RTP and RTCP come in and go out, with the producers and consumers
+//! that use it.
+//!
+//! The kinds differ in how they find and authenticate the peer: [`webrtc`] by ICE and DTLS, [`plain`] by being told or
+//! by the first packet. Both end in the same things: a [`Path`] to send to, and a [`Protection`].
+
+pub mod plain;
+mod traffic;
+pub mod webrtc;
+
+use std::net::SocketAddr;
+
+use rustc_hash::FxHashMap;
+use sfu_channel::request::TransportOptions;
+use sfu_channel::{RtpParameters, TransportTraceEventType};
+use sfu_proto::rtp::{ExtensionIds, ExtensionKind};
+use sfu_proto::srtp;
+
+pub use plain::PlainTransport;
+pub use traffic::Traffic;
+pub use webrtc::WebRtcTransport;
+
+use crate::consumer::Consumer;
+use crate::media::Pending;
+use crate::media::congestion_feedback::CongestionFeedback;
+use crate::media::rtp_listener::RtpListener;
+use crate::sockets::Sockets;
+use crate::trace::TraceTypes;
+
+/// The least outgoing bit rate that may be set, in bits per second.
+pub const MIN_OUTGOING_BITRATE: u64 = 30_000;
+
+/// What `availableOutgoingBitrate` is without an estimate, unless the library says otherwise, in bits per second.
+pub const DEFAULT_AVAILABLE_OUTGOING_BITRATE: u64 = 600_000;
+
+/// Where to send: from this socket to that address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// The socket's key.
+    pub socket: usize,
+    /// The peer's address.
+    pub remote: SocketAddr,
+}
+
+/// How the media of a transport is protected.
+#[derive(Debug)]
+pub enum Protection {
+    /// Not at all.
+    None,
+    /// By SRTP whose keys are not known yet: nothing goes in or out.
+    Pending,
+    /// By SRTP.
+    Srtp {
+        /// Protects what goes out.
+        sender: srtp::Sender,
+        /// Opens what comes in.
+        receiver: srtp::Receiver,
+    },
+}
+
+/// The part of a transport that depends on its kind.
+#[derive(Debug)]
+pub enum Kind {
+    /// A browser's, mostly.
+    WebRtc(Box<WebRtcTransport>),
+    /// RTP without ICE and DTLS.
+    Plain(Box<PlainTransport>),
+}
+
+/// One transport.
+#[derive(Debug)]
+pub struct Transport {
+    /// Its id.
+    pub id: String,
+    /// Its router.
+    pub router: usize,
+    /// The part that depends on its kind.
+    pub kind: Kind,
+    /// SRTP.
+    pub protection: Protection,
+    /// Whether consumers have been told that it is connected.
+    pub connected: bool,
+
+    /// Its producers.
+    pub producers: Vec<usize>,
+    /// Which producer a packet is for.
+    pub listener: RtpListener,
+    /// The ids of header extensions in what comes in.
+    pub recv_extensions: ExtensionIds,
+    /// Feedback about what comes in, for the sender's bandwidth estimation.
+    pub congestion_feedback: Option<CongestionFeedback>,
+
+    /// Its consumers.
+    pub consumers: Vec<usize>,
+    /// The consumers by the SSRC of their media stream.
+    pub consumers_by_ssrc: FxHashMap<u32, usize>,
+    /// The consumers by the SSRC of their RTX stream.
+    pub consumers_by_rtx_ssrc: FxHashMap<u32, usize>,
+    /// What is to be sent at the end of the turn.
+    pub pending: Vec<Pending>,
+    /// The last transport-wide sequence number sent.
+    pub transport_sequence: u16,
+    /// Whether a consumer negotiated that the peer's feedback guides what is sent.
+    pub estimates_outgoing_bitrate: bool,
+
+    /// Bound of what comes in, in bits per second; 0 for none.
+    pub max_incoming_bitrate: u64,
+    /// Bound of what goes out, in bits per second; 0 for none.
+    pub max_outgoing_bitrate: u64,
+    /// Least bound of what goes out, in bits per second; 0 for none.
+    pub min_outgoing_bitrate: u64,
+    /// The bandwidth estimate to begin with, in bits per second.
+    pub initial_available_outgoing_bitrate: u64,
+    /// What is traced.
+    pub trace: TraceTypes<TransportTraceEventType>,
+    /// What has gone through.
+    pub traffic: Traffic,
+}
+
+impl Transport {
+    /// A transport without producers and consumers.
+    pub fn new(id: String, router: usize, kind: Kind, protection: Protection, options: &TransportOptions) -> Transport {
+        Transport {
+            id,
+            router,
+            kind,
+            protection,
+            connected: false,
+            producers: Vec::new(),
+            listener: RtpListener::default(),
+            recv_extensions: ExtensionIds::new(),
+            congestion_feedback: None,
+            consumers: Vec::new(),
+            consumers_by_ssrc: FxHashMap::default(),
+            consumers_by_rtx_ssrc: FxHashMap::default(),
+            pending: Vec::new(),
+            transport_sequence: 0,
+            estimates_outgoing_bitrate: false,
+            max_incoming_bitrate: 0,
+            max_outgoing_bitrate: 0,
+            min_outgoing_bitrate: 0,
+            initial_available_outgoing_bitrate: options
+                .initial_available_outgoing_bitrate
+                .unwrap_or(DEFAULT_AVAILABLE_OUTGOING_BITRATE),
+            trace: TraceTypes::default(),
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// Where RTP goes, once it is known and may.
+    pub fn rtp_path(&self) -> Option<Path> {
+        match &self.kind {
+            Kind::WebRtc(webrtc) => webrtc.path(),
+            Kind::Plain(plain) => plain.path,
+        }
+    }
+
+    /// Where RTCP goes, once it is known and may.
+    pub fn rtcp_path(&self) -> Option<Path> {
+        match &self.kind {
+            Kind::WebRtc(webrtc) => webrtc.path(),
+            Kind::Plain(plain) if plain.rtcp_mux() => plain.path,
+            Kind::Plain(plain) => plain.rtcp_path,
+        }
+    }
+
+    /// Whether media can flow: the peer is known, and so are the keys.
+    pub fn is_ready(&self) -> bool {
+        self.rtp_path().is_some() && !matches!(self.protection, Protection::Pending)
+    }
+
+    /// Adds the header extensions that a new producer was negotiated with.
+    pub fn add_recv_extensions(&mut self, ids: &ExtensionIds) {
+        for (kind, id) in ids.iter() {
+            self.recv_extensions.set(kind, id);
+        }
+    }
+
+    /// The id of an extension in what comes in, for dumps.
+    pub fn recv_extension(&self, kind: ExtensionKind) -> Option<u8> {
+        self.recv_extensions.id(kind)
+    }
+
+    /// Enters a consumer.
+    pub fn add_consumer(&mut self, index: usize, parameters: &RtpParameters) {
+        self.consumers.push(index);
+        for encoding in &parameters.encodings {
+            if let Some(ssrc) = encoding.ssrc {
+                self.consumers_by_ssrc.insert(ssrc, index);
+            }
+            if let Some(rtx) = encoding.rtx {
+                self.consumers_by_rtx_ssrc.insert(rtx.ssrc, index);
+            }
+        }
+    }
+
+    /// Forgets a consumer that is closed.
+    pub fn forget_consumer(&mut self, index: usize, consumer: &Consumer) {
+        self.consumers.retain(|known| *known != index);
+        self.consumers_by_ssrc.retain(|_, known| *known != index);
+        self.consumers_by_rtx_ssrc.retain(|_, known| *known != index);
+        self.pending.retain(|pending| pending.consumer != index);
+        self.estimates_outgoing_bitrate &= !consumer.writes_transport_sequence() || !self.consumers.is_empty();
+    }
+
+    /// Tells the peer, if it can be told, and closes the sockets.
+    pub fn close(&mut self, sockets: &mut Sockets) {
+        match &mut self.kind {
+            Kind::WebRtc(webrtc) => webrtc.close(sockets),
+            Kind::Plain(plain) => plain.close(sockets),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! A transport for RTP without ICE and DTLS: the peer's address and keys are told, or the address is learnt from the
+//! first packet that comes (comedia).
+
+use std::net::SocketAddr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sfu_channel::request::{CreatePlainTransport, TransportConnect};
+use sfu_channel::{ListenInfo, SrtpCryptoSuite, SrtpParameters, TransportTuple};
+use sfu_proto::srtp;
+
+use super::{Path, Protection};
+use crate::sockets::Sockets;
+use crate::transport::webrtc::protocol_name;
+use sfu_channel::response::Refusal;
+
+/// The part of a transport that is particular to plain ones.
+#[derive(Debug)]
+pub struct PlainTransport {
+    socket: usize,
+    /// The socket for RTCP, if it has one of its own.
+    rtcp_socket: Option<usize>,
+    comedia: bool,
+    /// Where RTP comes from and goes to, once it is known.
+    pub path: Option<Path>,
+    /// The same for RTCP, if it has a socket of its own.
+    pub rtcp_path: Option<Path>,
+    srtp: Option<Srtp>,
+    connect_called: bool,
+}
+
+/// The worker's side of the SRTP keys.
+struct Srtp {
+    suite: SrtpCryptoSuite,
+    /// Master key and salt of what goes out.
+    key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Srtp {
+    /// Keeps the key out of logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Srtp").field("suite", &self.suite).finish_non_exhaustive()
+    }
+}
+
+impl Srtp {
+    fn generate(suite: SrtpCryptoSuite) -> Result<Srtp, Refusal> {
+        let mut key = vec![0; suite.key_and_salt_len()];
+        getrandom::fill(&mut key).map_err(|error| Refusal::error(format!("no random bytes: {error}")))?;
+        Ok(Srtp { suite, key })
+    }
+
+    fn parameters(&self) -> SrtpParameters {
+        SrtpParameters { crypto_suite: self.suite, key_base64: BASE64.encode(&self.key) }
+    }
+}
+
+/// What a packet from some address is worth to a plain transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It comes from the peer.
+    Peer,
+    /// It is the first, and its sender is the peer from now on.
+    Learnt,
+    /// It comes from someone else.
+    Stranger,
+}
+
+impl PlainTransport {
+    /// Opens the sockets.
+    ///
+    /// # Errors
+    /// An `Error` when a port cannot be bound.
+    pub fn new(
+        transport: usize,
+        request: &CreatePlainTransport,
+        sockets: &mut Sockets,
+    ) -> Result<PlainTransport, Refusal> {
+        let srtp = request.srtp_crypto_suite.map(Srtp::generate).transpose()?;
+        let socket = sockets.listen(transport, &request.listen_info)?;
+        let rtcp_socket = if request.rtcp_mux {
+            None
+        } else {
+            let any_port = ListenInfo { port: 0, ..request.listen_info.clone() };
+            let info = request.rtcp_listen_info.as_ref().unwrap_or(&any_port);
+            match sockets.listen(transport, info) {
+                Ok(socket) => Some(socket),
+                Err(error) => {
+                    sockets.remove(socket);
+                    return Err(error);
+                }
+            }
+        };
+        Ok(PlainTransport {
+            socket,
+            rtcp_socket,
+            comedia: request.comedia,
+            path: None,
+            rtcp_path: None,
+            srtp,
+            connect_called: false,
+        })
+    }
+
+    /// What protects it before it is connected.
+    pub fn initial_protection(&self) -> Protection {
+        if self.srtp.is_some() { Protection::Pending } else { Protection::None }
+    }
+
+    /// Whether RTP and RTCP share a socket.
+    pub fn rtcp_mux(&self) -> bool {
+        self.rtcp_socket.is_none()
+    }
+
+    /// Whether the peer's address is learnt.
+    pub fn comedia(&self) -> bool {
+        self.comedia
+    }
+
+    /// Checks a request to connect, and applies it if all of it is right. Returns the protection from now on, if it changes.
+    ///
+    /// # Errors
+    /// An `Error` when it was called before, a `TypeError` for wrong data.
+    pub fn connect(
+        &mut self,
+        request: &TransportConnect,
+        backend: srtp::Backend,
+    ) -> Result<Option<Protection>, Refusal> {
+        if self.connect_called {
+            return Err(Refusal::error("connect() already called"));
+        }
+        let srtp = match (&self.srtp, &request.srtp_parameters) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(Refusal::type_error("invalid srtpParameters (SRTP not enabled)")),
+            (Some(_), None) => return Err(Refusal::type_error("missing srtpParameters (SRTP enabled)")),
+            (Some(own), Some(remote)) => Some(key_srtp(own, remote, backend)?),
+        };
+        if !self.comedia {
+            let ip = request.ip.ok_or_else(|| Refusal::type_error("missing ip"))?;
+            let port = request.port.ok_or_else(|| Refusal::type_error("missing port"))?;
+            match (self.rtcp_socket, request.rtcp_port) {
+                (None, Some(_)) => return Err(Refusal::type_error("cannot set rtcpPort with rtcpMux enabled")),
+                (Some(_), None) => {
+                    return Err(Refusal::type_error("missing rtcpPort (required with rtcpMux disabled)"));
+                }
+                (Some(socket), Some(port)) => self.rtcp_path = Some(Path { socket, remote: SocketAddr::new(ip, port) }),
+                (None, None) => {}
+            }
+            self.path = Some(Path { socket: self.socket, remote: SocketAddr::new(ip, port) });
+        }
+        self.connect_called = true;
+        Ok(srtp.map(|(regenerated, protection)| {
+            if let Some(regenerated) = regenerated {
+                self.srtp = Some(regenerated);
+            }
+            protection
+        }))
+    }
+
+    /// Judges by its sender a packet that is authentic, and learns from the first one if that is wanted.
+    pub fn judge(&mut self, origin: Path, is_rtcp: bool) -> Origin {
+        let path = if is_rtcp && !self.rtcp_mux() { &mut self.rtcp_path } else { &mut self.path };
+        match path {
+            Some(known) if *known == origin => Origin::Peer,
+            Some(_) => Origin::Stranger,
+            None if self.comedia => {
+                *path = Some(origin);
+                Origin::Learnt
+            }
+            None => Origin::Stranger,
+        }
+    }
+
+    /// The tuple of RTP, as far as it is known.
+    pub fn tuple(&self, sockets: &Sockets) -> TransportTuple {
+        tuple(sockets, self.socket, self.path)
+    }
+
+    /// The tuple of RTCP, as far as it is known, if RTCP has a socket of its own.
+    pub fn rtcp_tuple(&self, sockets: &Sockets) -> Option<TransportTuple> {
+        self.rtcp_socket.map(|socket| tuple(sockets, socket, self.rtcp_path))
+    }
+
+    /// The suite and key of what goes out, if it is protected.
+    pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
+        self.srtp.as_ref().map(Srtp::parameters)
+    }
+
+    /// Closes the sockets.
+    pub fn close(&mut self, sockets: &mut Sockets) {
+        sockets.remove(self.socket);
+        if let Some(socket) = self.rtcp_socket {
+            sockets.remove(socket);
+        }
+    }
+}
+
+/// The SRTP sessions for our key and the peer's. The peer's suite wins; our key is made anew if that is another one.
+fn key_srtp(
+    own: &Srtp,
+    remote: &SrtpParameters,
+    backend: srtp::Backend,
+) -> Result<(Option<Srtp>, Protection), Refusal> {
+    let remote_key = BASE64
+        .decode(&remote.key_base64)
+        .map_err(|_| Refusal::type_error("invalid srtpParameters.keyBase64 (not base64)"))?;
+    if remote_key.len() != remote.crypto_suite.key_and_salt_len() {
+        return Err(Refusal::type_error("invalid decoded SRTP key length"));
+    }
+    let regenerated = if remote.crypto_suite == own.suite { None } else { Some(Srtp::generate(remote.crypto_suite)?) };
+    let own = regenerated.as_ref().unwrap_or(own);
+    let suite = suite(remote.crypto_suite);
+    let sender = srtp::Sender::new(backend, suite, &own.key)
+        .map_err(|error| Refusal::error(format!("error creating SRTP sending session: {error}")))?;
+    let receiver = srtp::Receiver::new(backend, suite, &remote_key)
+        .map_err(|error| Refusal::error(format!("error creating SRTP receiving session: {error}")))?;
+    Ok((regenerated, Protection::Srtp { sender, receiver }))
+}
+
+fn suite(suite: SrtpCryptoSuite) -> srtp::Suite {
+    match suite {
+        SrtpCryptoSuite::AeadAes256Gcm => srtp::Suite::AeadAes256Gcm,
+        SrtpCryptoSuite::AeadAes128Gcm => srtp::Suite::AeadAes128Gcm,
+        SrtpCryptoSuite::AesCm128HmacSha1_80 => srtp::Suite::AesCm128HmacSha1_80,
+        SrtpCryptoSuite::AesCm128HmacSha1_32 => srtp::Suite::AesCm128HmacSha1_32,
+    }
+}
+
+/// The tuple of a socket and, once it is known, the peer.
+pub(super) fn tuple(sockets: &Sockets, socket: usize, path: Option<Path>) -> TransportTuple {
+    let socket = sockets.get(socket);
+    TransportTuple {
+        local_address: socket.map(|socket| socket.announced_address()).unwrap_or_default(),
+        local_port: socket.map(|socket| socket.local.port()).unwrap_or_default(),
+        remote_ip: path.map(|path| path.remote.ip()),
+        remote_port: path.map(|path| path.remote.port()),
+        protocol: socket.map(|socket| protocol_name(socket.protocol())).unwrap_or_default(),
+    }
+}

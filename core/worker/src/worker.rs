@@ -1,0 +1,268 @@
+//! The worker's entities and how they live and die.
+//!
+//! All entities of a kind lie in one slab; what one knows of another is its index. An index is valid as long as the
+//! entity lives, and closing an entity removes it from everyone who knows it, which is what most of this file does.
+//!
+//! ```text
+//! Worker ── Router ── Transport ── Producer ──┐ consumers
+//!                         └─────── Consumer ◂─┘
+//! ```
+
+use std::time::Instant;
+
+use sfu_channel::LogLevel;
+use sfu_proto::{dtls, ice, srtp};
+use sfu_reactor::timer::TimerQueue;
+use slab::Slab;
+
+use crate::channel::Output;
+use crate::clock::Clock;
+use crate::consumer::Consumer;
+use crate::log::Tags;
+use crate::media::Workspace;
+use crate::producer::Producer;
+use crate::registry::{EntityKey, Registry};
+use crate::router::Router;
+use crate::sockets::{SocketIo, Sockets};
+use crate::transport::{Kind, Transport};
+use sfu_channel::response::Refusal;
+
+/// What all transports share.
+#[derive(Debug)]
+pub struct Config {
+    /// The DTLS certificate, made or read at start.
+    pub certificate: dtls::Certificate,
+    /// Which implementation of SRTP protects media.
+    pub srtp_backend: srtp::Backend,
+}
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimerKey {
+    /// ICE consent of a transport.
+    Ice(usize),
+    /// DTLS retransmission of a transport.
+    Dtls(usize),
+    /// RTCP reports of a transport.
+    Reports(usize),
+    /// Transport-wide congestion control feedback of a transport.
+    Feedback(usize),
+    /// NACKs, key-frame requests and inactivity of a producer's streams.
+    Producer(usize),
+}
+
+/// Everything but the loop.
+#[derive(Debug)]
+pub struct Worker {
+    /// What all transports share.
+    pub config: Config,
+    /// The relation of clocks.
+    pub clock: Clock,
+    /// Towards the library.
+    pub output: Output,
+    /// All sockets.
+    pub sockets: Sockets,
+    /// All deadlines.
+    pub timers: TimerQueue<TimerKey>,
+    /// All ids.
+    pub registry: Registry,
+    /// The routers.
+    pub routers: Slab<Router>,
+    /// The transports.
+    pub transports: Slab<Transport>,
+    /// The producers.
+    pub producers: Slab<Producer>,
+    /// The consumers.
+    pub consumers: Slab<Consumer>,
+    /// The media path's buffers.
+    pub media: Workspace,
+    /// Set when the library asked to close.
+    pub closing: bool,
+}
+
+impl Worker {
+    /// A worker without entities.
+    pub fn new(config: Config, output: Output, sockets: Sockets) -> Worker {
+        Worker {
+            config,
+            clock: Clock::start(),
+            output,
+            sockets,
+            timers: TimerQueue::new(),
+            registry: Registry::default(),
+            routers: Slab::new(),
+            transports: Slab::new(),
+            producers: Slab::new(),
+            consumers: Slab::new(),
+            media: Workspace::default(),
+            closing: false,
+        }
+    }
+
+    /// Changes what is logged.
+    pub fn update_log_settings(level: Option<LogLevel>, tags: Option<Vec<String>>) {
+        let (old_level, old_tags) = crate::log::configuration();
+        let tags = tags.map_or(old_tags, |tags| Tags::from_names(tags.iter().map(String::as_str)));
+        crate::log::configure(level.unwrap_or(old_level), tags);
+    }
+
+    /// The index of the router with that id.
+    ///
+    /// # Errors
+    /// An `Error` if there is none.
+    pub fn find_router(&self, id: &str) -> Result<usize, Refusal> {
+        match self.registry.get(id) {
+            Some(EntityKey::Router(router)) => Ok(router),
+            _ => Err(Refusal::error(format!("Router with ID {id} not found"))),
+        }
+    }
+
+    /// The index of the transport with that id, if it belongs to that router.
+    ///
+    /// # Errors
+    /// An `Error` if there is none.
+    pub fn find_transport(&self, router: usize, id: &str) -> Result<usize, Refusal> {
+        match self.registry.get(id) {
+            Some(EntityKey::Transport(transport)) if self.transports[transport].router == router => Ok(transport),
+            _ => Err(Refusal::error(format!("Transport with ID {id} not found"))),
+        }
+    }
+
+    /// The index of the producer with that id, if it is on a transport of that router.
+    ///
+    /// # Errors
+    /// An `Error` if there is none.
+    pub fn find_producer(&self, router: usize, id: &str) -> Result<usize, Refusal> {
+        match self.registry.get(id) {
+            Some(EntityKey::Producer(producer)) if self.producers[producer].router == router => Ok(producer),
+            _ => Err(Refusal::error(format!("Producer with ID {id} not found"))),
+        }
+    }
+
+    /// The index of the consumer with that id, if it is on that transport.
+    ///
+    /// # Errors
+    /// An `Error` if there is none.
+    pub fn find_consumer(&self, transport: usize, id: &str) -> Result<usize, Refusal> {
+        match self.registry.get(id) {
+            Some(EntityKey::Consumer(consumer)) if self.consumers[consumer].transport == transport => Ok(consumer),
+            _ => Err(Refusal::error(format!("Consumer with ID {id} not found"))),
+        }
+    }
+
+    /// Closes a router with all that is on it. Nobody is notified: the library knows.
+    pub fn close_router(&mut self, router: usize) {
+        let transports = std::mem::take(&mut self.routers[router].transports);
+        for transport in transports {
+            let producers = std::mem::take(&mut self.transports[transport].producers);
+            for producer in producers {
+                self.forget_producer(producer);
+            }
+            let consumers = std::mem::take(&mut self.transports[transport].consumers);
+            for consumer in consumers {
+                let consumer = self.consumers.remove(consumer);
+                self.registry.remove(&consumer.id);
+            }
+            self.forget_transport(transport);
+        }
+        let router = self.routers.remove(router);
+        self.registry.remove(&router.id);
+    }
+
+    /// Closes a transport with its producers and consumers. The consumers of its producers are notified.
+    pub fn close_transport(&mut self, transport: usize) {
+        for producer in self.transports[transport].producers.clone() {
+            self.close_producer(producer);
+        }
+        for consumer in self.transports[transport].consumers.clone() {
+            self.close_consumer(consumer);
+        }
+        let router = self.transports[transport].router;
+        self.routers[router].transports.retain(|known| *known != transport);
+        self.forget_transport(transport);
+    }
+
+    /// Closes a producer; its consumers are notified and go with it.
+    pub fn close_producer(&mut self, producer: usize) {
+        for consumer in std::mem::take(&mut self.producers[producer].consumers) {
+            self.notify_consumer_producer_closed(consumer);
+            self.detach_consumer(consumer);
+        }
+        let transport = &mut self.transports[self.producers[producer].transport];
+        transport.producers.retain(|known| *known != producer);
+        transport.listener.remove(producer);
+        self.forget_producer(producer);
+    }
+
+    /// Closes a consumer.
+    pub fn close_consumer(&mut self, consumer: usize) {
+        let producer = self.consumers[consumer].producer;
+        self.producers[producer].consumers.retain(|known| *known != consumer);
+        self.detach_consumer(consumer);
+    }
+
+    /// Takes a consumer that its producer knows no more out of its transport and out of the world.
+    fn detach_consumer(&mut self, consumer: usize) {
+        let removed = self.consumers.remove(consumer);
+        self.registry.remove(&removed.id);
+        self.transports[removed.transport].forget_consumer(consumer, &removed);
+    }
+
+    fn forget_producer(&mut self, producer: usize) {
+        let producer_entity = self.producers.remove(producer);
+        self.registry.remove(&producer_entity.id);
+        self.timers.cancel(TimerKey::Producer(producer));
+    }
+
+    fn forget_transport(&mut self, transport: usize) {
+        let mut entity = self.transports.remove(transport);
+        self.registry.remove(&entity.id);
+        for key in [
+            TimerKey::Ice(transport),
+            TimerKey::Dtls(transport),
+            TimerKey::Reports(transport),
+            TimerKey::Feedback(transport),
+        ] {
+            self.timers.cancel(key);
+        }
+        entity.close(&mut self.sockets);
+    }
+
+    /// Asks the producers that got packets in this turn what they want.
+    pub fn poll_touched_producers(&mut self, now: Instant) {
+        let touched = std::mem::take(&mut self.media.touched_producers);
+        for producer in &touched {
+            if self.producers.contains(*producer) {
+                self.poll_producer(now, *producer);
+            }
+        }
+        self.media.touched_producers = touched;
+        self.media.touched_producers.clear();
+    }
+
+    /// An ICE-TCP connection has ended.
+    pub fn handle_connection_closed(&mut self, now: Instant, connection: usize) {
+        let Some(socket) = self.sockets.get(connection) else { return };
+        let SocketIo::Tcp(stream) = &socket.io else { return };
+        let tuple = ice::Tuple { protocol: ice::Protocol::Tcp, local: socket.local, remote: stream.remote_addr() };
+        let transport = socket.transport;
+        if let Some(Kind::WebRtc(webrtc)) = self.transports.get_mut(transport).map(|transport| &mut transport.kind) {
+            webrtc.remove_connection(&mut self.sockets, connection);
+            webrtc.ice.remove_tuple(&tuple);
+            self.handle_ice_events(now, transport);
+        }
+    }
+
+    /// Does what has become due.
+    pub fn handle_timers(&mut self, now: Instant) {
+        while let Some(key) = self.timers.pop_expired(now) {
+            match key {
+                TimerKey::Ice(transport) => self.handle_ice_timeout(now, transport),
+                TimerKey::Dtls(transport) => self.handle_dtls_timeout(now, transport),
+                TimerKey::Reports(transport) => self.send_reports(now, transport),
+                TimerKey::Feedback(transport) => self.send_feedback(now, transport),
+                TimerKey::Producer(producer) => self.handle_producer_timeout(now, producer),
+            }
+        }
+    }
+}
