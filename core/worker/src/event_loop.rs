@@ -42,6 +42,8 @@ pub struct EventLoop {
     payload_header: Option<PayloadToWorker>,
     signals: Signals,
     events: Events,
+    /// The events of this turn.
+    ready: Vec<Event>,
     batch: RecvBatch,
     /// Which datagrams of the batch came through which socket.
     received: Vec<(usize, Range<usize>)>,
@@ -76,6 +78,7 @@ impl EventLoop {
             payload_header: None,
             signals,
             events: Events::with_capacity(MAX_EVENTS),
+            ready: Vec::with_capacity(MAX_EVENTS),
             batch: RecvBatch::new(BATCH_SLOTS, BATCH_SLOT_SIZE),
             received: Vec::with_capacity(MAX_EVENTS),
             closed_connections: Vec::new(),
@@ -106,17 +109,28 @@ impl EventLoop {
     }
 
     fn turn(&mut self, now: Instant) -> io::Result<Turn> {
-        let mut control = Vec::new();
-        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        for event in &events {
-            match self.worker.sockets.resolve(event.token) {
-                Some(socket) => self.take_in(now, socket, &event),
-                None => control.push(event),
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.clear();
+        ready.extend(&self.events);
+        for event in &ready {
+            if let Some(socket) = self.worker.sockets.resolve(event.token) {
+                self.take_in(now, socket, event);
             }
         }
-        self.events = events;
         self.handle_received(now);
-        for event in control {
+        let turn = self.handle_control(now, &ready);
+        self.ready = ready;
+        if turn? == Turn::Stop {
+            return Ok(Turn::Stop);
+        }
+        self.worker.handle_timers(now);
+        self.worker.emit(now, &self.batch);
+        Ok(Turn::Again)
+    }
+
+    /// Handles what came from the library and the system.
+    fn handle_control(&mut self, now: Instant, ready: &[Event]) -> io::Result<Turn> {
+        for event in ready {
             let turn = match event.token {
                 REQUESTS => self.read_requests(now)?,
                 PAYLOADS => self.read_payloads()?,
@@ -124,15 +138,13 @@ impl EventLoop {
                     Some(_) => Turn::Stop,
                     None => Turn::Again,
                 },
-                // Output is flushed at the end of every turn; other tokens are those of sockets closed meanwhile.
+                // Output is flushed at the end of every turn; other tokens are those of sockets.
                 _ => Turn::Again,
             };
             if turn == Turn::Stop {
                 return Ok(Turn::Stop);
             }
         }
-        self.worker.handle_timers(now);
-        self.worker.emit(now, &self.batch);
         Ok(Turn::Again)
     }
 

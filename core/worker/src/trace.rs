@@ -22,6 +22,11 @@ impl<T: TraceType + PartialEq> TraceTypes<T> {
         TraceTypes { bits, marker: std::marker::PhantomData }
     }
 
+    /// Whether nothing is traced.
+    pub fn is_empty(&self) -> bool {
+        self.bits == 0
+    }
+
     /// Whether the type is in the set.
     pub fn contains(&self, kind: T) -> bool {
         self.bits != 0 && T::ALL.iter().enumerate().any(|(bit, known)| *known == kind && self.bits & 1 << bit != 0)

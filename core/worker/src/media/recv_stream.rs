@@ -34,7 +34,12 @@ pub struct RecvStream {
     /// Notices that it stops; only where another stream could take its place.
     pub inactivity: Option<Detector>,
     counts: Counts,
+    /// The numbers that have come lately, each at its remainder.
+    seen: Box<[u16; SEEN]>,
 }
+
+/// How many numbers a stream remembers: more than a straggler may be behind.
+const SEEN: usize = 2048;
 
 /// Its retransmission stream.
 #[derive(Debug)]
@@ -79,6 +84,7 @@ impl RecvStream {
             stored: params.use_nack.then(|| retransmission::Buffer::new(retransmission::Config::default())),
             inactivity: watched.then(|| Detector::new(timeout)),
             counts: Counts::default(),
+            seen: Box::new(none_seen()),
             params,
         })
     }
@@ -128,6 +134,24 @@ impl RecvStream {
     /// What has come on its retransmission stream.
     pub fn rtx_received(&mut self) -> Option<&mut receive::Stream> {
         self.rtx.as_mut().map(|rtx| &mut rtx.received)
+    }
+
+    /// Its numbers have started anew: what depends on the old ones is forgotten.
+    pub fn restart(&mut self) {
+        if let Some(nack) = &mut self.nack {
+            nack.reset();
+        }
+        if let Some(stored) = &mut self.stored {
+            stored.clear();
+        }
+        *self.seen = none_seen();
+    }
+
+    /// Whether this number has not come before. A number must not be forwarded twice: consumers' packets would be
+    /// encrypted twice under one nonce.
+    pub fn is_first(&mut self, sequence_number: u16) -> bool {
+        let slot = &mut self.seen[usize::from(sequence_number) % SEEN];
+        std::mem::replace(slot, sequence_number) != sequence_number
     }
 
     /// Looks into the payload of one of its packets.
@@ -204,6 +228,11 @@ impl RecvStream {
             round_trip_time: stats.round_trip_time.map(|time| time.as_secs_f64() * 1000.0),
         }
     }
+}
+
+/// In each place a number that does not belong there.
+fn none_seen() -> [u16; SEEN] {
+    std::array::from_fn(|place| !(place as u16))
 }
 
 /// What a payload is.

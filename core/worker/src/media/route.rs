@@ -22,6 +22,17 @@ struct Match {
     is_new: bool,
 }
 
+/// What a packet is to its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reception {
+    /// Nothing to forward: a duplicate, or out of place.
+    Nothing,
+    /// A packet to forward.
+    Packet,
+    /// The same, and the first of a stream that has started anew.
+    Restart,
+}
+
 impl Worker {
     /// Routes one packet of a transport's peer.
     pub(super) fn route(&mut self, now: Instant, transport: usize, mut packet: Packet, datagram: &mut [u8]) {
@@ -54,16 +65,35 @@ impl Worker {
             self.media.touched_producers.push(index);
         }
 
-        let received = if found.is_rtx {
+        let reception = if found.is_rtx {
             producer.receive_retransmission(now, found.stream, &mut packet, datagram)
         } else {
             producer.receive(now, found.stream, &mut packet, datagram)
         };
+        if reception == Reception::Restart {
+            self.restart_consumers(now, index, found.stream);
+        }
         if found.is_new {
             self.announce_stream(now, index, found.stream, packet.key_frame);
         }
-        if received {
+        if reception != Reception::Nothing {
             self.distribute(now, index, found, packet, datagram);
+        }
+    }
+
+    /// A stream's numbers have started anew: its consumers begin anew with it.
+    fn restart_consumers(&mut self, now: Instant, index: usize, stream: usize) {
+        let producer = &mut self.producers[index];
+        for consumer in &producer.consumers {
+            let consumer = &mut self.consumers[*consumer];
+            if consumer.producer_stream == Some(stream) {
+                consumer.stream.require_sync();
+            }
+        }
+        if producer.kind == MediaKind::Video
+            && let Some(stream) = producer.streams.get(stream)
+        {
+            producer.key_frames.handle_forced_request(now, stream.ssrc());
         }
     }
 
@@ -134,6 +164,9 @@ impl Worker {
             }
             let source = Source::Received(packet_index);
             transport.pending.push(Pending { consumer: *consumer_index, source, sequence_number });
+            if !consumer.trace.is_empty() {
+                Self::trace_sent(&self.clock, &mut self.output, now, consumer, &packet, datagram);
+            }
         }
     }
 
@@ -296,22 +329,18 @@ impl Producer {
         }
     }
 
-    /// Counts a packet of a stream itself. Returns whether it is to be forwarded.
-    fn receive(&mut self, now: Instant, stream: usize, packet: &mut Packet, datagram: &[u8]) -> bool {
-        let Some(stream) = self.streams.get_mut(stream) else { return false };
+    /// Counts a packet of a stream itself.
+    fn receive(&mut self, now: Instant, stream: usize, packet: &mut Packet, datagram: &[u8]) -> Reception {
+        let Some(stream) = self.streams.get_mut(stream) else { return Reception::Nothing };
         let header = &packet.header;
-        match stream.received.handle_packet(now, header, header.packet_len()) {
-            Verdict::Accepted => {}
-            Verdict::Discarded => return false,
+        let reception = match stream.received.handle_packet(now, header, header.packet_len()) {
+            Verdict::Accepted => Reception::Packet,
+            Verdict::Discarded => return Reception::Nothing,
             Verdict::Restarted => {
-                if let Some(nack) = &mut stream.nack {
-                    nack.reset();
-                }
-                if let Some(stored) = &mut stream.stored {
-                    stored.clear();
-                }
+                stream.restart();
+                Reception::Restart
             }
-        }
+        };
         let has_rtx = stream.rtx_ssrc().is_some();
         stream.inspect_into(packet, datagram);
         if let Some(nack) = &mut stream.nack {
@@ -323,40 +352,42 @@ impl Producer {
         if let Some(inactivity) = &mut stream.inactivity {
             inactivity.handle_packet(now);
         }
-        true
+        if stream.is_first(packet.header.sequence_number) { reception } else { Reception::Nothing }
     }
 
-    /// Takes the original packet out of a retransmission. Returns whether it was missing, and so is to be forwarded.
+    /// Takes the original packet out of a retransmission. Only one that was missing is worth anything.
     fn receive_retransmission(
         &mut self,
         now: Instant,
         stream: usize,
         packet: &mut Packet,
         datagram: &mut [u8],
-    ) -> bool {
-        let Some(stream) = self.streams.get_mut(stream) else { return false };
+    ) -> Reception {
+        let Some(stream) = self.streams.get_mut(stream) else { return Reception::Nothing };
         if stream.nack.is_none() || stream.rtx_payload_type() != Some(packet.header.payload_type) {
-            return false;
+            return Reception::Nothing;
         }
         let header = packet.header;
         match stream.rtx_received().map(|received| received.handle_packet(now, &header, header.packet_len())) {
             Some(Verdict::Accepted | Verdict::Restarted) => {}
-            Some(Verdict::Discarded) | None => return false,
+            Some(Verdict::Discarded) | None => return Reception::Nothing,
         }
-        let Some(bytes) = datagram.get_mut(..header.packet_len()) else { return false };
+        let Some(bytes) = datagram.get_mut(..header.packet_len()) else { return Reception::Nothing };
         // Senders probe with retransmissions that hold nothing; those end here.
-        let Ok(original) = rtx::decapsulate(bytes, &header, stream.payload_type(), stream.ssrc()) else { return false };
+        let Ok(original) = rtx::decapsulate(bytes, &header, stream.payload_type(), stream.ssrc()) else {
+            return Reception::Nothing;
+        };
         packet.header = original;
         packet.offset = rtx::PREFIX_LEN;
         stream.inspect_into(packet, datagram);
-        let Some(nack) = &mut stream.nack else { return false };
+        let Some(nack) = &mut stream.nack else { return Reception::Nothing };
         let arrival = nack.handle_packet(now, original.sequence_number, packet.key_frame, true);
         let was_missing = matches!(arrival, Arrival::Repaired | Arrival::Reordered);
         stream.received.handle_retransmission(was_missing);
         if was_missing && let Some(inactivity) = &mut stream.inactivity {
             inactivity.handle_packet(now);
         }
-        was_missing
+        if was_missing && stream.is_first(original.sequence_number) { Reception::Packet } else { Reception::Nothing }
     }
 
     /// How the camera is held now, if that has changed.

@@ -201,6 +201,11 @@ impl SendStream {
         if !self.params.use_nack {
             return None;
         }
+        // Beyond the history a slot belongs to a newer packet.
+        let age = self.sequence.max_output().wrapping_sub(sequence_number);
+        if usize::from(age) >= HISTORY {
+            return None;
+        }
         let origin = self.sequence.to_input(sequence_number)?;
         let pause = self.sent.rtt().filter(|rtt| !rtt.is_zero()).unwrap_or(DEFAULT_RTT);
         let entry = self.history_entry(sequence_number);

@@ -7,6 +7,9 @@ use sfu_channel::notification::{Event, RtpPacketInfo, Trace, TraceDirection, Tra
 use sfu_proto::rtp::{ExtensionKind, TransportSequence};
 
 use super::Packet;
+use crate::channel::Output;
+use crate::clock::Clock;
+use crate::consumer::Consumer;
 use crate::worker::Worker;
 
 impl Worker {
@@ -28,6 +31,32 @@ impl Worker {
         self.trace_producer(now, producer, kind, TraceDirection::In, || {
             TraceInfo::Rtp(RtpPacketInfo { is_rtx, ..packet_info(packet, packet.bytes(datagram)) })
         });
+    }
+
+    /// A packet is about to be sent to a consumer.
+    pub(super) fn trace_sent(
+        clock: &Clock,
+        output: &mut Output,
+        now: Instant,
+        consumer: &Consumer,
+        packet: &Packet,
+        datagram: &[u8],
+    ) {
+        let kind = if packet.key_frame && consumer.trace.contains(TraceEventType::KeyFrame) {
+            TraceEventType::KeyFrame
+        } else {
+            TraceEventType::Rtp
+        };
+        if consumer.trace.contains(kind) {
+            let info = TraceInfo::Rtp(RtpPacketInfo {
+                ssrc: consumer.stream.ssrc(),
+                payload_type: packet.payload_type,
+                ..packet_info(packet, packet.bytes(datagram))
+            });
+            let direction = TraceDirection::Out;
+            let trace = Trace { trace_type: kind, timestamp: clock.millis(now), direction, info };
+            output.notify(&consumer.id, Event::Trace(trace));
+        }
     }
 
     /// Something about a producer that may be traced.

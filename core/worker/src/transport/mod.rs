@@ -20,7 +20,6 @@ pub use plain::PlainTransport;
 pub use traffic::Traffic;
 pub use webrtc::WebRtcTransport;
 
-use crate::consumer::Consumer;
 use crate::media::Pending;
 use crate::media::congestion_feedback::CongestionFeedback;
 use crate::media::rtp_listener::RtpListener;
@@ -195,12 +194,11 @@ impl Transport {
     }
 
     /// Forgets a consumer that is closed.
-    pub fn forget_consumer(&mut self, index: usize, consumer: &Consumer) {
+    pub fn forget_consumer(&mut self, index: usize) {
         self.consumers.retain(|known| *known != index);
         self.consumers_by_ssrc.retain(|_, known| *known != index);
         self.consumers_by_rtx_ssrc.retain(|_, known| *known != index);
         self.pending.retain(|pending| pending.consumer != index);
-        self.estimates_outgoing_bitrate &= !consumer.writes_transport_sequence() || !self.consumers.is_empty();
     }
 
     /// Tells the peer, if it can be told, and closes the sockets.
