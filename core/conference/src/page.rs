@@ -1,0 +1,54 @@
+//! The page: plain HTML, CSS and JavaScript, embedded.
+
+use axum::{
+    http::{HeaderName, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+
+/// The page's own files are all that it may load; media and the WebSocket come from this very server.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     media-src 'self' blob: mediastream:; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
+struct File {
+    path: &'static str,
+    kind: &'static str,
+    content: &'static str,
+}
+
+macro_rules! files {
+    ($($path:literal, $kind:literal, $name:literal;)*) => {
+        &[$(File { path: $path, kind: $kind, content: include_str!(concat!("page/", $name)) },)*]
+    };
+}
+
+const FILES: &[File] = files! {
+    "/", "text/html; charset=utf-8", "index.html";
+    "/style.css", "text/css; charset=utf-8", "style.css";
+    "/icon.svg", "image/svg+xml", "icon.svg";
+    "/main.js", "text/javascript; charset=utf-8", "main.js";
+    "/protoo.js", "text/javascript; charset=utf-8", "protoo.js";
+    "/session.js", "text/javascript; charset=utf-8", "session.js";
+    "/media.js", "text/javascript; charset=utf-8", "media.js";
+    "/tiles.js", "text/javascript; charset=utf-8", "tiles.js";
+    "/statistics.js", "text/javascript; charset=utf-8", "statistics.js";
+    "/plots.js", "text/javascript; charset=utf-8", "plots.js";
+    "/hooks.js", "text/javascript; charset=utf-8", "hooks.js";
+};
+
+/// Answers a GET of one of the page's files, and nothing else.
+pub async fn serve(uri: Uri) -> Response {
+    let Some(file) = FILES.iter().find(|file| file.path == uri.path()) else {
+        return (StatusCode::NOT_FOUND, "There is nothing at this address; the conference is at /.\n").into_response();
+    };
+    let headers = [
+        (header::CONTENT_TYPE, file.kind),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("permissions-policy"), "camera=(self), microphone=(self)"),
+        // The files belong to this build of the server.
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, file.content).into_response()
+}

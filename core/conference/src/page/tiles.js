@@ -1,0 +1,159 @@
+// The tiles on the stage: one for each person, as large as fits.
+
+import { hueOf } from "./media.js";
+
+const RATIOS = { wide: 16 / 9, tall: 4 / 3 };
+const GAP = 12;
+const SPEAKING_LEVEL = 0.02;
+
+// Events: "blocked" when the browser does not let sound play yet.
+export class Stage extends EventTarget {
+  #element;
+  #tiles = new Map();
+
+  constructor(element) {
+    super();
+    this.#element = element;
+    new ResizeObserver(() => this.#layOut()).observe(element);
+  }
+
+  // `people`: [{id, name, self, mirrored, micOn, camOn, audioTrack, videoTrack}]
+  show(people) {
+    for (const [id, tile] of this.#tiles) {
+      if (people.some((person) => person.id === id)) continue;
+      tile.remove();
+      this.#tiles.delete(id);
+    }
+    for (const person of people) {
+      let tile = this.#tiles.get(person.id);
+      if (!tile) {
+        tile = new Tile(person, () => this.dispatchEvent(new Event("blocked")));
+        this.#tiles.set(person.id, tile);
+        this.#element.append(tile.element);
+      }
+      tile.show(person);
+    }
+    this.#layOut();
+  }
+
+  clear() {
+    this.show([]);
+  }
+
+  // `levels`: id -> 0..1
+  speak(levels) {
+    for (const [id, tile] of this.#tiles) tile.speak((levels.get(id) ?? 0) > SPEAKING_LEVEL);
+  }
+
+  // To be called on a user's gesture.
+  async play() {
+    await Promise.all([...this.#tiles.values()].map((tile) => tile.play()));
+  }
+
+  // The number of columns that makes the tiles largest.
+  #layOut() {
+    const { clientWidth: width, clientHeight: height } = this.#element;
+    const count = this.#tiles.size;
+    if (!count || !width || !height) return;
+    const ratio = width > height ? RATIOS.wide : RATIOS.tall;
+    let best = 0;
+    for (let columns = 1; columns <= count; columns++) {
+      const rows = Math.ceil(count / columns);
+      const byWidth = (width - GAP * (columns - 1)) / columns;
+      const byHeight = ((height - GAP * (rows - 1)) / rows) * ratio;
+      best = Math.max(best, Math.min(byWidth, byHeight));
+    }
+    // A crowd scrolls rather than shrinking beyond recognition.
+    best = Math.floor(Math.min(width, Math.max(best, Math.min(150, width / 2 - GAP))));
+    this.#element.style.setProperty("--tile-width", `${best}px`);
+    this.#element.style.setProperty("--tile-ratio", String(ratio));
+  }
+}
+
+class Tile {
+  element = document.createElement("article");
+  #video = document.createElement("video");
+  #audio = null;
+  #avatar = document.createElement("span");
+  #name = document.createElement("span");
+  #onBlocked;
+
+  constructor({ id, self }, onBlocked) {
+    this.#onBlocked = onBlocked;
+    this.element.className = "tile";
+    this.element.dataset.peerId = id;
+    if (self) this.element.dataset.self = "";
+    Object.assign(this.#video, { playsInline: true, muted: true, autoplay: true, disablePictureInPicture: true });
+    this.#video.setAttribute("aria-hidden", "true");
+    const avatar = document.createElement("div");
+    avatar.className = "avatar";
+    avatar.setAttribute("aria-hidden", "true");
+    avatar.append(this.#avatar);
+    this.#name.className = "tile-name";
+    const footer = document.createElement("footer");
+    footer.append(icon("i-mic-off"), this.#name);
+    this.element.append(avatar, this.#video, footer);
+    if (!self) {
+      this.#audio = document.createElement("audio");
+      this.#audio.autoplay = true;
+      this.element.append(this.#audio);
+    }
+  }
+
+  show({ name, self, mirrored, micOn, camOn, audioTrack, videoTrack }) {
+    const label = self ? `${name} (you)` : name;
+    if (this.#name.textContent !== label) {
+      this.#name.textContent = label;
+      this.#avatar.textContent = initials(name);
+      this.#avatar.style.setProperty("--hue", String(hueOf(name)));
+    }
+    this.element.classList.toggle("mic-off", !micOn);
+    this.element.classList.toggle("cam-off", !camOn);
+    this.element.classList.toggle("mirrored", Boolean(mirrored));
+    this.element.setAttribute("aria-label", [label, micOn ? "" : "muted", camOn ? "" : "video off"].filter(Boolean).join(", "));
+    setTrack(this.#video, videoTrack);
+    if (this.#audio && setTrack(this.#audio, audioTrack)) this.play();
+  }
+
+  speak(speaking) {
+    this.element.classList.toggle("speaking", speaking && !this.element.classList.contains("mic-off"));
+  }
+
+  async play() {
+    this.#video.play().catch(() => {});
+    if (!this.#audio?.srcObject) return;
+    await this.#audio.play().catch((error) => {
+      if (error.name === "NotAllowedError") this.#onBlocked();
+    });
+  }
+
+  remove() {
+    this.#video.srcObject = null;
+    if (this.#audio) this.#audio.srcObject = null;
+    this.element.remove();
+  }
+}
+
+export function icon(name) {
+  const namespace = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(namespace, "svg");
+  const use = document.createElementNS(namespace, "use");
+  use.setAttribute("href", `#${name}`);
+  svg.append(use);
+  svg.setAttribute("aria-hidden", "true");
+  return svg;
+}
+
+// Whether something changed.
+function setTrack(element, track) {
+  const current = element.srcObject?.getTracks()[0] ?? null;
+  if (current === (track ?? null)) return false;
+  element.srcObject = track ? new MediaStream([track]) : null;
+  return Boolean(track);
+}
+
+function initials(name) {
+  const words = name.trim().split(/\s+/).filter(Boolean);
+  const letters = words.length > 1 ? [words[0], words.at(-1)] : words;
+  return letters.map((word) => [...word][0]).join("").toUpperCase() || "?";
+}

@@ -1,0 +1,603 @@
+//! A peer: one connection, and what it has made in its room.
+//!
+//! Requests of a peer are handled one after the other; requests to it (`newConsumer`, `subscribe`) wait for their
+//! answers meanwhile, in tasks of their own.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::{Map, Value, json};
+use sfu_channel::{
+    DtlsState, IceState, ListenInfo, MediaKind, PreferredLayers, Protocol, RtpCapabilities, RtpParameters,
+};
+use sfu_control::{
+    Consumer, Producer, ProducerEvent, ProducerOptions, TransportEvent, WebRtcTransport, WebRtcTransportOptions, ortc,
+    sdp::{LocalTransport, SendNegotiator, SessionDescription, extract_rtp_capabilities},
+};
+use tokio::sync::{broadcast, mpsc};
+use tracing::{debug, warn};
+
+use crate::{
+    protoo::{self, Connection, ErrorResponse},
+    receiving::{self, Change, Style},
+    room::Room,
+    schema::{
+        BAD_REQUEST, ConnectWebRtcTransport, CreateWebRtcTransport, FAILED, Join, Produce, Publish, Request, nothing,
+    },
+    workers::Occupancy,
+};
+
+/// What one peer may have at a time.
+const MAX_TRANSPORTS: usize = 8;
+/// What one peer may have at a time.
+const MAX_PRODUCERS: usize = 32;
+/// What a sender may assume of the way to it before it has measured, in bits per second.
+const INITIAL_OUTGOING_BITRATE: u64 = 1_000_000;
+/// Seconds of silence after which a path counts as lost.
+const CONSENT_TIMEOUT: u8 = 20;
+
+type Answer = Result<Value, ErrorResponse>;
+
+/// One participant.
+#[derive(Debug)]
+pub struct Peer {
+    id: String,
+    connection: Connection,
+    room: Arc<Room>,
+    _occupancy: Occupancy,
+    changes: mpsc::UnboundedSender<Change>,
+    state: Mutex<State>,
+    /// The connections on which the peer sends by SDP, by transport. Only the peer's own requests touch them.
+    sending: tokio::sync::Mutex<HashMap<String, Sending>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    joined: Option<Joined>,
+    departed: bool,
+    transports: HashMap<String, Transport>,
+    producers: HashMap<String, Arc<Published>>,
+    consumers: HashMap<String, Consumer>,
+    /// What is to be received, until receiving begins.
+    changes: Option<mpsc::UnboundedReceiver<Change>>,
+}
+
+/// What a peer has said of itself.
+#[derive(Debug)]
+struct Joined {
+    display_name: String,
+    device: Map<String, Value>,
+    /// How and what it receives, if it does.
+    receives: Option<(Style, RtpCapabilities)>,
+}
+
+#[derive(Debug, Clone)]
+struct Transport {
+    handle: WebRtcTransport,
+    consuming: bool,
+}
+
+/// A connection that the peer offers by SDP.
+#[derive(Debug)]
+struct Sending {
+    negotiator: SendNegotiator,
+    producers: HashMap<String, Arc<Published>>,
+}
+
+/// A producer, as the room knows it.
+#[derive(Debug)]
+pub struct Published {
+    /// The producer itself.
+    pub producer: Producer,
+    /// Whose it is.
+    pub peer_id: String,
+    /// What its owner tells the others about it.
+    pub app_data: Value,
+}
+
+impl Peer {
+    /// A peer that has just connected.
+    #[must_use]
+    pub fn new(id: String, connection: Connection, room: Arc<Room>) -> Arc<Self> {
+        connection.notify("mediasoup-version", json!({ "version": sfu_control::PROTOCOL_VERSION }));
+        let (changes, receiver) = mpsc::unbounded_channel();
+        Arc::new(Self {
+            id,
+            connection,
+            _occupancy: room.place().occupy(),
+            room,
+            changes,
+            state: Mutex::new(State { changes: Some(receiver), ..State::default() }),
+            sending: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// The id that the client has chosen.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The way to the client.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// The room that the peer is in.
+    #[must_use]
+    pub fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// Handles one request and answers it.
+    pub async fn handle(self: &Arc<Self>, protoo::Request { id, method, data }: protoo::Request) {
+        let answer = match Request::parse(&method, data) {
+            Ok(Request::Join(join)) => {
+                // The answer has to go out under the room's lock, before anything that follows from it.
+                let answered = self.join(*join, |data| self.connection.respond(id.clone(), Ok(data)));
+                match answered {
+                    Ok(()) => return,
+                    Err(error) => Err(error),
+                }
+            }
+            Ok(request) => self.perform(request).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &answer {
+            debug!("peer {}: {method} refused: {error}", self.id);
+        }
+        self.connection.respond(id, answer);
+    }
+
+    /// Gives back what the peer has made. Nothing new can be made afterwards.
+    pub async fn close(&self) {
+        let transports: Vec<_> = {
+            let mut state = self.state();
+            state.departed = true;
+            state.joined = None;
+            state.producers.clear();
+            state.consumers.clear();
+            state.transports.drain().map(|(_, transport)| transport.handle).collect()
+        };
+        for transport in transports {
+            if let Err(error) = transport.close().await {
+                debug!("transport {}: {error}", transport.id());
+            }
+        }
+    }
+
+    // What the room calls, under its lock.
+
+    /// What the others see of the peer, once it has joined.
+    #[must_use]
+    pub fn describe(&self) -> Option<Value> {
+        let state = self.state();
+        let Joined { display_name, device, .. } = state.joined.as_ref()?;
+        Some(json!({ "id": self.id, "displayName": display_name, "device": device }))
+    }
+
+    /// Whether the peer takes part.
+    #[must_use]
+    pub fn has_joined(&self) -> bool {
+        self.state().joined.is_some()
+    }
+
+    /// What the peer produces.
+    #[must_use]
+    pub fn producers(&self) -> Vec<Arc<Published>> {
+        self.state().producers.values().cloned().collect()
+    }
+
+    /// Remembers a producer of the peer.
+    pub fn keep_producer(&self, published: Arc<Published>) {
+        self.state().producers.insert(published.producer.id().to_owned(), published);
+    }
+
+    /// Lets the peer consume what another produces, as soon as it can receive.
+    pub fn consume(&self, published: Arc<Published>) {
+        self.change(Change::Consume(published));
+    }
+
+    /// Makes the peer invisible. Returns whether it was visible.
+    #[must_use]
+    pub fn depart(&self) -> bool {
+        let mut state = self.state();
+        state.departed = true;
+        state.joined.take().is_some()
+    }
+
+    // What receiving calls.
+
+    /// Remembers a consumer of the peer; none is kept after the peer has gone.
+    pub(crate) fn keep_consumer(&self, consumer: Consumer) {
+        let mut state = self.state();
+        if !state.departed {
+            state.consumers.insert(consumer.id().to_owned(), consumer);
+        }
+    }
+
+    /// Forgets a consumer that is closed.
+    pub(crate) fn forget_consumer(&self, id: &str) {
+        self.state().consumers.remove(id);
+    }
+
+    /// Tells the receiving side; nobody listens any more once the connection has ended.
+    pub(crate) fn change(&self, change: Change) {
+        let _ = self.changes.send(change);
+    }
+
+    // The requests.
+
+    async fn perform(self: &Arc<Self>, request: Request) -> Answer {
+        match request {
+            Request::GetRouterRtpCapabilities => to_json(self.room.router().rtp_capabilities()),
+            Request::CreateWebRtcTransport(options) => self.create_transport(options).await,
+            Request::ConnectWebRtcTransport(ConnectWebRtcTransport { transport_id, dtls_parameters }) => {
+                self.transport(&transport_id)?.handle.connect(dtls_parameters).await.map_err(failed)?;
+                Ok(nothing())
+            }
+            Request::RestartIce(id) => self.restart_ice(&id.transport_id).await,
+            // Answered elsewhere, under the room's lock.
+            Request::Join(_) => Ok(nothing()),
+            Request::Publish(publish) => self.publish(publish).await,
+            Request::Produce(produce) => self.produce(*produce).await,
+            Request::CloseProducer(id) => {
+                let published = self.producer(&id.producer_id)?;
+                self.state().producers.remove(&id.producer_id);
+                published.producer.close().await.map_err(failed)?;
+                Ok(nothing())
+            }
+            Request::PauseProducer(id) => {
+                self.producer(&id.producer_id)?.producer.pause().await.map_err(failed)?;
+                Ok(nothing())
+            }
+            Request::ResumeProducer(id) => {
+                self.producer(&id.producer_id)?.producer.resume().await.map_err(failed)?;
+                Ok(nothing())
+            }
+            Request::PauseConsumer(id) => {
+                self.consumer(&id.consumer_id)?.pause().await.map_err(failed)?;
+                Ok(nothing())
+            }
+            Request::ResumeConsumer(id) => {
+                self.consumer(&id.consumer_id)?.resume().await.map_err(failed)?;
+                Ok(nothing())
+            }
+            Request::SetConsumerPreferredLayers(wanted) => {
+                let consumer = self.consumer(&wanted.consumer_id)?;
+                let layers = PreferredLayers {
+                    spatial_layer: wanted.spatial_layer.into(),
+                    temporal_layer: wanted.temporal_layer.map(u16::from),
+                };
+                consumer.set_preferred_layers(layers).await.map_err(failed)?;
+                Ok(nothing())
+            }
+            Request::SetConsumerPriority(wanted) => {
+                self.consumer(&wanted.consumer_id)?.set_priority(wanted.priority).await.map_err(failed)?;
+                Ok(nothing())
+            }
+            Request::RequestConsumerKeyFrame(id) => {
+                self.consumer(&id.consumer_id)?.request_key_frame().await.map_err(failed)?;
+                Ok(nothing())
+            }
+            Request::ChangeDisplayName(name) => self.rename(name.display_name),
+            Request::GetTransportStats(id) => {
+                to_json(self.transport(&id.transport_id)?.handle.get_stats().await.map_err(failed)?)
+            }
+            Request::GetProducerStats(id) => {
+                to_json(self.producer(&id.producer_id)?.producer.get_stats().await.map_err(failed)?)
+            }
+            Request::GetConsumerStats(id) => {
+                to_json(self.consumer(&id.consumer_id)?.get_stats().await.map_err(failed)?)
+            }
+        }
+    }
+
+    async fn create_transport(self: &Arc<Self>, options: CreateWebRtcTransport) -> Answer {
+        if self.state().transports.len() >= MAX_TRANSPORTS {
+            return Err(error(FAILED, format!("a peer has at most {MAX_TRANSPORTS} transports")));
+        }
+        let protocols: &[Protocol] = if options.force_tcp { &[Protocol::Tcp] } else { &[Protocol::Udp, Protocol::Tcp] };
+        let listen = self.room.addresses().iter().flat_map(|address| {
+            protocols.iter().map(|&protocol| ListenInfo {
+                announced_address: address.announced.map(|ip| ip.to_string()),
+                ..ListenInfo::new(protocol, address.ip)
+            })
+        });
+        let handle = self
+            .room
+            .router()
+            .create_web_rtc_transport(WebRtcTransportOptions {
+                listen_infos: listen.collect(),
+                prefer_udp: true,
+                ice_consent_timeout: CONSENT_TIMEOUT,
+                initial_available_outgoing_bitrate: Some(INITIAL_OUTGOING_BITRATE),
+                ..WebRtcTransportOptions::default()
+            })
+            .await
+            .map_err(failed)?;
+        let answer = json!({
+            "id": handle.id(),
+            "iceParameters": handle.ice_parameters(),
+            "iceCandidates": candidates(&handle)?,
+            "dtlsParameters": handle.dtls_parameters(),
+        });
+        let departed = {
+            let mut state = self.state();
+            let transport = Transport { handle: handle.clone(), consuming: options.consuming };
+            if !state.departed {
+                state.transports.insert(handle.id().to_owned(), transport);
+            }
+            state.departed
+        };
+        if departed {
+            handle.close().await.map_err(failed)?;
+            return Err(error(FAILED, "the peer has left".into()));
+        }
+        tokio::spawn(watch_transport(Arc::downgrade(self), handle.events(), handle));
+        self.begin_to_receive();
+        Ok(answer)
+    }
+
+    fn join(self: &Arc<Self>, join: Join, answer: impl FnOnce(Value)) -> Result<(), ErrorResponse> {
+        let receives = match (join.sdp, join.rtp_capabilities) {
+            (Some(sdp), _) => {
+                let sdp: SessionDescription = sdp.parse().map_err(|reason| bad("join", "sdp", &reason))?;
+                let mut capabilities = extract_rtp_capabilities(&sdp);
+                ortc::validate_rtp_capabilities(&mut capabilities).map_err(|reason| bad("join", "sdp", &reason))?;
+                let capabilities =
+                    ortc::get_recv_rtp_capabilities(&capabilities, self.room.router().rtp_capabilities());
+                Some((Style::Sdp, capabilities))
+            }
+            (None, Some(mut capabilities)) => {
+                ortc::validate_rtp_capabilities(&mut capabilities)
+                    .map_err(|reason| bad("join", "rtpCapabilities", &reason))?;
+                Some((Style::Ortc, capabilities))
+            }
+            (None, None) => None,
+        };
+        {
+            let mut state = self.state();
+            if state.joined.is_some() {
+                return Err(error(FAILED, "Peer already joined".into()));
+            }
+            if state.departed {
+                return Err(error(FAILED, "the peer has left".into()));
+            }
+            state.joined = Some(Joined { display_name: join.display_name, device: join.device, receives });
+        }
+        self.room.join(self, answer);
+        self.begin_to_receive();
+        Ok(())
+    }
+
+    /// Starts the receiving side once it is known what and on which transport.
+    fn begin_to_receive(self: &Arc<Self>) {
+        let mut state = self.state();
+        let Some((style, capabilities)) = state.joined.as_ref().and_then(|joined| joined.receives.clone()) else {
+            return;
+        };
+        let Some(transport) = state.transports.values().find(|transport| transport.consuming) else { return };
+        let transport = transport.handle.clone();
+        if let Some(changes) = state.changes.take() {
+            tokio::spawn(receiving::run(Arc::clone(self), transport, style, capabilities, changes));
+        }
+    }
+
+    async fn restart_ice(&self, id: &str) -> Answer {
+        let transport = self.transport(id)?;
+        let parameters = transport.handle.restart_ice().await.map_err(failed)?;
+        if let Some(sending) = self.sending.lock().await.get_mut(id) {
+            sending.negotiator.restart_ice(parameters.clone());
+        }
+        if transport.consuming {
+            self.change(Change::IceRestarted(parameters.clone()));
+        }
+        to_json(parameters)
+    }
+
+    async fn publish(self: &Arc<Self>, Publish { transport_id, sdp, encodings, app_data }: Publish) -> Answer {
+        self.check_joined()?;
+        let transport = self.transport(&transport_id)?.handle;
+        let mut sending = self.sending.lock().await;
+        let sending = sending.entry(transport_id).or_insert_with(|| Sending {
+            negotiator: SendNegotiator::new(local(&transport), self.room.router().rtp_capabilities().clone()),
+            producers: HashMap::new(),
+        });
+        let wanted = sending.negotiator.offer(&sdp, &encodings).map_err(|reason| bad("publish", "sdp", &reason))?;
+        if let Some(parameters) = wanted.dtls_parameters {
+            transport.connect(parameters).await.map_err(failed)?;
+        }
+        if wanted.ice_restart {
+            sending.negotiator.restart_ice(transport.restart_ice().await.map_err(failed)?);
+        }
+        for mid in &wanted.stopped {
+            let Some(published) = sending.producers.remove(mid) else { continue };
+            self.state().producers.remove(published.producer.id());
+            published.producer.close().await.map_err(failed)?;
+        }
+        for section in wanted.started {
+            let app_data = app_data.get(&section.mid).cloned().unwrap_or_default();
+            match self.begin_to_produce(&transport, section.kind, section.rtp_parameters, app_data).await {
+                Ok(published) => {
+                    sending.producers.insert(section.mid, published);
+                }
+                Err(error) => {
+                    warn!("peer {}: mid {} cannot be produced: {error}", self.id, section.mid);
+                    sending.negotiator.reject(&section.mid);
+                }
+            }
+        }
+        let producers: Vec<_> = sending
+            .producers
+            .iter()
+            .map(|(mid, published)| json!({ "mid": mid, "id": published.producer.id(), "kind": published.producer.kind() }))
+            .collect();
+        Ok(json!({ "sdp": sending.negotiator.answer(), "producers": producers }))
+    }
+
+    async fn produce(
+        self: &Arc<Self>,
+        Produce { transport_id, kind, mut rtp_parameters, app_data }: Produce,
+    ) -> Answer {
+        self.check_joined()?;
+        let transport = self.transport(&transport_id)?.handle;
+        ortc::validate_rtp_parameters(&mut rtp_parameters)
+            .map_err(|reason| bad("produce", "rtpParameters", &reason))?;
+        let published = self.begin_to_produce(&transport, kind, rtp_parameters, app_data).await?;
+        Ok(json!({ "id": published.producer.id() }))
+    }
+
+    async fn begin_to_produce(
+        self: &Arc<Self>,
+        transport: &WebRtcTransport,
+        kind: MediaKind,
+        rtp_parameters: RtpParameters,
+        mut app_data: Map<String, Value>,
+    ) -> Result<Arc<Published>, ErrorResponse> {
+        if self.state().producers.len() >= MAX_PRODUCERS {
+            return Err(error(FAILED, format!("a peer has at most {MAX_PRODUCERS} producers")));
+        }
+        let producer = transport.produce(ProducerOptions::new(kind, rtp_parameters)).await.map_err(failed)?;
+        app_data.insert("peerId".into(), self.id.clone().into());
+        let published = Arc::new(Published { producer, peer_id: self.id.clone(), app_data: app_data.into() });
+        if !self.room.publish(self, &published) {
+            published.producer.close().await.map_err(failed)?;
+            return Err(error(FAILED, "the peer has left".into()));
+        }
+        let events = published.producer.events();
+        tokio::spawn(watch_producer(self.connection.clone(), events, published.producer.clone()));
+        Ok(published)
+    }
+
+    fn rename(self: &Arc<Self>, name: String) -> Answer {
+        let old = {
+            let mut state = self.state();
+            let joined = state.joined.as_mut().ok_or_else(not_joined)?;
+            std::mem::replace(&mut joined.display_name, name.clone())
+        };
+        let data = json!({ "peerId": self.id, "displayName": name, "oldDisplayName": old });
+        self.room.tell_others(self, "peerDisplayNameChanged", &data);
+        Ok(nothing())
+    }
+
+    fn check_joined(&self) -> Result<(), ErrorResponse> {
+        if self.has_joined() { Ok(()) } else { Err(not_joined()) }
+    }
+
+    fn transport(&self, id: &str) -> Result<Transport, ErrorResponse> {
+        self.state().transports.get(id).cloned().ok_or_else(|| not_found("transport", id))
+    }
+
+    fn producer(&self, id: &str) -> Result<Arc<Published>, ErrorResponse> {
+        self.check_joined()?;
+        self.state().producers.get(id).cloned().ok_or_else(|| not_found("producer", id))
+    }
+
+    fn consumer(&self, id: &str) -> Result<Consumer, ErrorResponse> {
+        self.check_joined()?;
+        self.state().consumers.get(id).cloned().ok_or_else(|| not_found("consumer", id))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A transport as the negotiators need it.
+pub(crate) fn local(transport: &WebRtcTransport) -> LocalTransport {
+    LocalTransport {
+        ice_parameters: transport.ice_parameters(),
+        ice_candidates: transport.ice_candidates().to_vec(),
+        dtls_parameters: transport.dtls_parameters(),
+        max_message_size: None,
+    }
+}
+
+/// Candidates with the address under both names that clients have known it by.
+fn candidates(transport: &WebRtcTransport) -> Answer {
+    let mut candidates = to_json(transport.ice_candidates())?;
+    for candidate in candidates.as_array_mut().into_iter().flatten() {
+        if let Some(ip) = candidate.get("ip").cloned() {
+            candidate["address"] = ip;
+        }
+    }
+    Ok(candidates)
+}
+
+/// A path that goes silent may mean that the client has vanished; a DTLS that ends is the end of the transport.
+async fn watch_transport(
+    peer: std::sync::Weak<Peer>,
+    mut events: broadcast::Receiver<TransportEvent>,
+    transport: WebRtcTransport,
+) {
+    while let Some(event) = next(&mut events).await {
+        let Some(peer) = peer.upgrade() else { return };
+        match event {
+            TransportEvent::IceStateChange(IceState::Disconnected) => peer.connection.probe(),
+            TransportEvent::DtlsStateChange(change)
+                if matches!(change.dtls_state, DtlsState::Failed | DtlsState::Closed) =>
+            {
+                debug!("peer {}: DTLS of transport {} has ended", peer.id, transport.id());
+                peer.state().transports.remove(transport.id());
+                if let Err(error) = transport.close().await {
+                    debug!("transport {}: {error}", transport.id());
+                }
+                return;
+            }
+            TransportEvent::Close | TransportEvent::RouterClose => return,
+            _ => {}
+        }
+    }
+}
+
+/// Tells the owner how well its media arrives.
+async fn watch_producer(connection: Connection, mut events: broadcast::Receiver<ProducerEvent>, producer: Producer) {
+    while let Some(event) = next(&mut events).await {
+        match event {
+            ProducerEvent::Score(score) => {
+                connection.notify("producerScore", json!({ "producerId": producer.id(), "score": score }));
+            }
+            ProducerEvent::Close | ProducerEvent::TransportClose => return,
+            _ => {}
+        }
+    }
+}
+
+/// The next event, past those that were missed; `None` when there will be no more.
+pub(crate) async fn next<E: Clone>(events: &mut broadcast::Receiver<E>) -> Option<E> {
+    loop {
+        match events.recv().await {
+            Ok(event) => return Some(event),
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
+            Err(broadcast::error::RecvError::Closed) => return None,
+        }
+    }
+}
+
+fn to_json(value: impl serde::Serialize) -> Answer {
+    serde_json::to_value(value).map_err(|reason| error(FAILED, reason.to_string()))
+}
+
+fn error(code: i64, reason: String) -> ErrorResponse {
+    ErrorResponse { code, reason }
+}
+
+fn failed(reason: sfu_control::Error) -> ErrorResponse {
+    error(FAILED, reason.to_string())
+}
+
+fn bad(method: &str, field: &str, reason: &dyn std::fmt::Display) -> ErrorResponse {
+    error(BAD_REQUEST, format!("{method}: field \"{field}\": {reason}"))
+}
+
+fn not_joined() -> ErrorResponse {
+    error(FAILED, "Peer not yet joined".into())
+}
+
+fn not_found(what: &str, id: &str) -> ErrorResponse {
+    error(FAILED, format!("{what} with id \"{id}\" not found"))
+}

@@ -1,0 +1,80 @@
+//! What the one port answers besides signalling.
+
+mod common;
+
+use common::Program;
+use tokio_tungstenite::tungstenite;
+
+#[tokio::test]
+async fn the_page_loads_nothing_from_elsewhere() {
+    let program = Program::start().await;
+    let (head, body) = program.get("/?room=R&name=N&join=1").await;
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+    assert!(!body.contains("http://") && !body.contains("https://"), "an address of another server");
+    for line in body.lines().filter(|line| line.contains("src=\"") || line.contains("<link rel")) {
+        let (_, rest) = line.split_once("src=\"").or_else(|| line.split_once("href=\"")).expect("an address");
+        let path = rest.split('"').next().expect("quoted");
+        let (head, body) = program.get(path).await;
+        assert!(head.starts_with("http/1.1 200") && !body.is_empty(), "{path}: {head}");
+    }
+}
+
+#[tokio::test]
+async fn every_module_that_a_module_imports_is_there() {
+    let program = Program::start().await;
+    let (mut wanted, mut seen) = (vec!["/main.js".to_owned()], Vec::new());
+    while let Some(path) = wanted.pop() {
+        let (head, body) = program.get(&path).await;
+        assert!(head.starts_with("http/1.1 200") && head.contains("text/javascript"), "{path}: {head}");
+        for line in body.lines().filter(|line| line.starts_with("import ")) {
+            let module = line.split("\"./").nth(1).and_then(|rest| rest.split('"').next()).expect("a local module");
+            wanted.push(format!("/{module}"));
+        }
+        seen.push(path);
+        wanted.retain(|path| !seen.contains(path));
+    }
+    assert!(seen.len() > 4, "{seen:?}");
+}
+
+#[tokio::test]
+async fn plain_http_is_sent_to_https() {
+    let program = Program::start().await;
+    let (head, _) = program.get_plain("/?room=R").await;
+    assert!(head.starts_with("http/1.1 307"), "{head}");
+    assert!(head.contains("location: https://example.test:4443/?room=r"), "{head}");
+}
+
+#[tokio::test]
+async fn an_unknown_address_is_not_found() {
+    let program = Program::start().await;
+    assert!(program.get("/etc/passwd").await.0.starts_with("http/1.1 404"));
+    assert!(program.get("/../main.js").await.0.starts_with("http/1.1 404"));
+}
+
+#[tokio::test]
+async fn an_upgrade_without_ids_or_subprotocol_is_refused_with_the_reason() {
+    let program = Program::start().await;
+    for (path, subprotocol, status, reason) in [
+        ("/?roomId=R", Some("protoo"), 400, "peerId"),
+        ("/?peerId=P", Some("protoo"), 400, "roomId"),
+        ("/?roomId=&peerId=P", Some("protoo"), 400, "roomId"),
+        ("/?roomId=R&peerId=P", None, 403, "protoo"),
+        ("/?roomId=R&peerId=P", Some("other"), 403, "protoo"),
+    ] {
+        match program.upgrade(path, subprotocol).await {
+            Err(tungstenite::Error::Http(response)) => {
+                assert_eq!(response.status(), status, "{path}");
+                let said = response.headers()["x-websocket-reject-reason"].to_str().expect("text");
+                assert!(said.contains(reason), "{path}: {said}");
+            }
+            other => panic!("{path}: {:?}", other.map(|_| ())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn any_path_will_do_for_signalling() {
+    let program = Program::start().await;
+    program.upgrade("/some/where?roomId=R&peerId=P", Some("protoo")).await.expect("accepted");
+}
