@@ -282,3 +282,6 @@ async fn read_frames<R: AsyncRead + Unpin>(from_worker: R, shared: Arc<Shared>) 
     }
     shared.end();
 }
+
+#[cfg(test)]
+mod tests;

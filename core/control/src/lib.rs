@@ -48,3 +48,6 @@ pub use sfu_channel as messages;
 pub use transport::{ConsumerOptions, ProducerOptions, Transport, TransportEvent};
 pub use web_rtc_transport::WebRtcTransport;
 pub use worker::{Worker, WorkerEnd};
+
+#[cfg(test)]
+mod handles_tests;

@@ -1,0 +1,347 @@
+//! Handles, with the test in the worker's place: it answers by the protocol and notifies as it is told.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use sfu_channel::json::RequestFrame;
+use sfu_channel::request::Method;
+use sfu_channel::{
+    DtlsParameters, DtlsRole, DtlsState, IceState, MediaKind, PreferredLayers, RtcpFeedback, RtpCapabilities,
+    RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters, RtpParameters, RtpType,
+};
+use tokio::io::{DuplexStream, duplex};
+use tokio::sync::broadcast;
+use tokio_util::bytes::Bytes;
+use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+use tokio_util::sync::CancellationToken;
+
+use crate::channel::{Channel, codec};
+use crate::entity::lock;
+use crate::*;
+
+/// The worker's side: answers every request, keeps what was asked, and sends notifications.
+#[derive(Clone)]
+struct FakeWorker {
+    asked: Arc<Mutex<Vec<RequestFrame>>>,
+    out: Arc<tokio::sync::Mutex<FramedWrite<DuplexStream, LengthDelimitedCodec>>>,
+}
+
+impl FakeWorker {
+    async fn serve(self, mut requests: FramedRead<DuplexStream, LengthDelimitedCodec>) {
+        while let Some(Ok(frame)) = requests.next().await {
+            let frame = RequestFrame::parse(&frame).expect("a sound request");
+            frame.request().expect("sound data");
+            let (id, method) = (frame.id, frame.method);
+            let comedia = frame.data["comedia"].clone();
+            lock(&self.asked).push(frame);
+            match answer(method, &comedia) {
+                Value::Null => self.send(json!({"id": id, "accepted": true})).await,
+                data => self.send(json!({"id": id, "accepted": true, "data": data})).await,
+            }
+        }
+    }
+
+    async fn send(&self, message: Value) {
+        // The library may have ended the channel.
+        let _ = self.out.lock().await.send(Bytes::from(message.to_string())).await;
+    }
+
+    async fn notify(&self, target: &str, event: &str, data: Value) {
+        self.send(json!({"targetId": target, "event": event, "data": data})).await;
+    }
+
+    fn asked(&self, method: Method) -> Vec<RequestFrame> {
+        lock(&self.asked).iter().filter(|frame| frame.method == method).cloned().collect()
+    }
+}
+
+fn answer(method: Method, comedia: &Value) -> Value {
+    let base = json!({
+        "id": "t", "direct": false, "producerIds": [], "consumerIds": [], "mapSsrcConsumerId": {},
+        "mapRtxSsrcConsumerId": {}, "dataProducerIds": [], "dataConsumerIds": [], "recvRtpHeaderExtensions": {},
+        "rtpListener": {"ssrcTable": {}, "midTable": {}, "ridTable": {}}, "maxMessageSize": 0, "traceEventTypes": ""
+    });
+    let with = |own: Value| {
+        let mut all = base.clone();
+        all.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        all
+    };
+    match method {
+        Method::RouterCreateWebRtcTransport => with(json!({
+            "iceRole": "controlled", "iceState": "new", "dtlsState": "new",
+            "iceParameters": {"usernameFragment": "u", "password": "p", "iceLite": true},
+            "iceCandidates": [{"foundation": "udpcandidate", "priority": 1, "ip": "127.0.0.1", "protocol": "udp",
+                               "port": 4000, "type": "host"}],
+            "dtlsParameters": {"fingerprints": [{"algorithm": "sha-256", "value": "AA"}], "role": "auto"}
+        })),
+        Method::RouterCreatePlainTransport => with(json!({
+            "rtcpMux": true, "comedia": comedia, "tuple": {"localIp": "127.0.0.1", "localPort": 4000, "protocol": "udp"}
+        })),
+        Method::TransportConnect => json!({"dtlsLocalRole": "client"}),
+        Method::TransportRestartIce => {
+            json!({"iceParameters": {"usernameFragment": "u2", "password": "p2", "iceLite": true}})
+        }
+        Method::TransportProduce => json!({"type": "simple"}),
+        Method::TransportConsume => json!({
+            "paused": true, "producerPaused": false, "score": {"score": 10, "producerScore": 0, "producerScores": [0]}
+        }),
+        Method::ConsumerSetPriority => json!({"priority": 200}),
+        _ => Value::Null,
+    }
+}
+
+fn capability() -> RtpCodecCapability {
+    RtpCodecCapability {
+        kind: MediaKind::Video,
+        mime_type: "video/VP8".to_owned(),
+        preferred_payload_type: None,
+        clock_rate: 90_000,
+        channels: None,
+        parameters: Default::default(),
+        rtcp_feedback: vec![RtcpFeedback::new("nack", ""), RtcpFeedback::new("nack", "pli")],
+    }
+}
+
+fn capabilities() -> RtpCapabilities {
+    ortc::generate_router_rtp_capabilities(&[capability()]).expect("VP8 is supported")
+}
+
+fn parameters(ssrc: u32, cname: Option<&str>) -> RtpParameters {
+    RtpParameters {
+        codecs: vec![RtpCodecParameters {
+            mime_type: "video/VP8".to_owned(),
+            payload_type: 96,
+            clock_rate: 90_000,
+            channels: None,
+            parameters: Default::default(),
+            rtcp_feedback: Vec::new(),
+        }],
+        encodings: vec![RtpEncodingParameters { ssrc: Some(ssrc), ..Default::default() }],
+        rtcp: sfu_channel::RtcpParameters { cname: cname.map(str::to_owned), ..Default::default() },
+        ..Default::default()
+    }
+}
+
+struct Bench {
+    worker: FakeWorker,
+    /// Stands for the worker's end.
+    worker_closed: CancellationToken,
+    channel: Channel,
+    router: Router,
+    transport: WebRtcTransport,
+}
+
+async fn bench() -> Bench {
+    let (to_worker, requests) = duplex(1 << 16);
+    let (out, from_worker) = duplex(1 << 16);
+    let worker =
+        FakeWorker { asked: Arc::default(), out: Arc::new(tokio::sync::Mutex::new(FramedWrite::new(out, codec()))) };
+    tokio::spawn(worker.clone().serve(FramedRead::new(requests, codec())));
+    let (channel, _) = Channel::start(to_worker, from_worker, Duration::from_secs(5), "1".to_owned());
+    let worker_closed = CancellationToken::new();
+    let router = Router::new("r".to_owned(), channel.clone(), worker_closed.child_token(), capabilities());
+    let transport = web_rtc_transport(&router).await;
+    Bench { worker, worker_closed, channel, router, transport }
+}
+
+async fn web_rtc_transport(router: &Router) -> WebRtcTransport {
+    let options = WebRtcTransportOptions {
+        listen_infos: listen_everywhere(["127.0.0.1".parse().unwrap()], true),
+        ..Default::default()
+    };
+    router.create_web_rtc_transport(options).await.expect("a transport")
+}
+
+async fn produce(transport: &Transport, ssrc: u32, cname: Option<&str>) -> Producer {
+    let options = ProducerOptions::new(MediaKind::Video, parameters(ssrc, cname));
+    transport.produce(options).await.expect("a producer")
+}
+
+async fn consume(transport: &Transport, producer: &Producer) -> Consumer {
+    transport.consume(ConsumerOptions::new(producer.id(), capabilities())).await.expect("a consumer")
+}
+
+async fn next<E: Clone>(events: &mut broadcast::Receiver<E>) -> E {
+    events.recv().await.expect("an event")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_web_rtc_transport_follows_its_worker() {
+    let Bench { worker, transport, .. } = bench().await;
+    let asked = &worker.asked(Method::RouterCreateWebRtcTransport)[0];
+    assert_eq!(asked.handler_id.as_deref(), Some("r"));
+    assert_eq!(asked.data["listenIps"], json!([{"ip": "127.0.0.1"}]));
+    assert_eq!((&asked.data["enableUdp"], &asked.data["enableTcp"]), (&json!(true), &json!(true)));
+    assert_eq!(asked.data["initialAvailableOutgoingBitrate"], 600_000);
+    assert_eq!(transport.ice_candidates().len(), 1);
+    assert_eq!((transport.ice_state(), transport.dtls_state()), (IceState::New, DtlsState::New));
+
+    let remote = DtlsParameters { role: DtlsRole::Server, fingerprints: transport.dtls_parameters().fingerprints };
+    transport.connect(remote).await.unwrap();
+    assert_eq!(transport.dtls_parameters().role, DtlsRole::Client);
+    assert_eq!(transport.restart_ice().await.unwrap().username_fragment, "u2");
+    assert_eq!(transport.ice_parameters().password, "p2");
+
+    let mut events = transport.events();
+    let id = transport.id();
+    worker.notify(id, "icestatechange", json!({"iceState": "connected"})).await;
+    worker.notify(id, "dtlsstatechange", json!({"dtlsState": "connected", "dtlsRemoteCert": "PEM"})).await;
+    assert_eq!(next(&mut events).await, TransportEvent::IceStateChange(IceState::Connected));
+    assert!(matches!(next(&mut events).await, TransportEvent::DtlsStateChange(_)));
+    assert_eq!((transport.ice_state(), transport.dtls_state()), (IceState::Connected, DtlsState::Connected));
+    assert_eq!(transport.dtls_remote_cert().as_deref(), Some("PEM"));
+
+    transport.close().await.unwrap();
+    assert_eq!(next(&mut events).await, TransportEvent::Close);
+    assert_eq!((transport.ice_state(), transport.dtls_state()), (IceState::Closed, DtlsState::Closed));
+    let closing = worker.asked(Method::RouterCloseTransport);
+    assert_eq!((closing[0].handler_id.as_deref(), &closing[0].data), (Some("r"), &json!({"transportId": id})));
+    // Closing again asks nothing, and everything else is refused without asking.
+    transport.close().await.unwrap();
+    assert_eq!(worker.asked(Method::RouterCloseTransport).len(), 1);
+    assert!(matches!(transport.get_stats().await, Err(Error::Closed)));
+    assert!(worker.asked(Method::TransportGetStats).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn producers_of_a_transport_share_the_first_cname() {
+    let Bench { worker, router, transport, .. } = bench().await;
+    produce(&transport, 1, Some("first")).await;
+    produce(&transport, 2, Some("second")).await;
+    produce(&transport, 3, None).await;
+    let other = web_rtc_transport(&router).await;
+    let made_up = produce(&other, 4, None).await;
+    let cname = |frame: &RequestFrame| frame.data["rtpParameters"]["rtcp"]["cname"].as_str().unwrap().to_owned();
+    let cnames: Vec<_> = worker.asked(Method::TransportProduce).iter().map(cname).collect();
+    assert_eq!(cnames[..3], ["first", "first", "first"]);
+    assert_eq!(cnames[3].len(), 8);
+    assert_eq!(made_up.rtp_parameters().rtcp.cname.as_ref(), Some(&cnames[3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn consumers_get_mids_in_order_and_their_producers_type() {
+    let Bench { worker, router, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    assert!(router.can_consume(producer.id(), &capabilities()));
+    assert!(!router.can_consume("nobody", &capabilities()));
+    let receiving = web_rtc_transport(&router).await;
+    let first = consume(&receiving, &producer).await;
+    let mut named = ConsumerOptions::new(producer.id(), capabilities());
+    named.mid = Some("mine".to_owned());
+    let named = receiving.consume(named).await.unwrap();
+    let second = consume(&receiving, &producer).await;
+    let mid = |consumer: &Consumer| consumer.rtp_parameters().mid.clone().unwrap();
+    assert_eq!([mid(&first), mid(&named), mid(&second)], ["0", "mine", "1"]);
+    assert_eq!(first.rtp_type(), RtpType::Simple);
+    assert_eq!((first.kind(), first.producer_id()), (MediaKind::Video, producer.id()));
+    assert!(first.paused(), "as the worker says");
+
+    let asked = &worker.asked(Method::TransportConsume)[0];
+    assert_eq!(asked.handler_id.as_deref(), Some(receiving.id()));
+    let mapped = &worker.asked(Method::TransportProduce)[0].data["rtpMapping"]["encodings"][0]["mappedSsrc"];
+    assert_eq!(&asked.data["consumableRtpEncodings"][0]["ssrc"], mapped);
+
+    let error = receiving.consume(ConsumerOptions::new("nobody", capabilities())).await.unwrap_err();
+    assert!(matches!(error, Error::ProducerNotFound(_)), "{error:?}");
+    let error = receiving.consume(ConsumerOptions::new(producer.id(), Default::default())).await.unwrap_err();
+    assert!(matches!(error, Error::Ortc(_)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consumer_follows_its_worker() {
+    let Bench { worker, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    let consumer = consume(&transport, &producer).await;
+    let mut events = consumer.events();
+    consumer.resume().await.unwrap();
+    assert!(!consumer.paused());
+    consumer.set_priority(200).await.unwrap();
+    assert_eq!(consumer.priority(), 200);
+    assert!(matches!(consumer.set_priority(0).await, Err(Error::WrongOption(_))));
+    let layers = PreferredLayers { spatial_layer: 1, temporal_layer: None };
+    assert_eq!(consumer.set_preferred_layers(layers).await.unwrap(), None, "a simple consumer has no layers");
+
+    let id = consumer.id();
+    worker.notify(id, "producerpause", Value::Null).await;
+    worker.notify(id, "score", json!({"score": 9, "producerScore": 8, "producerScores": [8]})).await;
+    worker.notify(id, "layerschange", json!({"spatialLayer": 0, "temporalLayer": 1})).await;
+    assert_eq!(next(&mut events).await, ConsumerEvent::ProducerPause);
+    assert!(matches!(next(&mut events).await, ConsumerEvent::Score(_)));
+    assert!(matches!(next(&mut events).await, ConsumerEvent::LayersChange(Some(_))));
+    assert!(consumer.producer_paused());
+    assert_eq!((consumer.score().score, consumer.current_layers().unwrap().temporal_layer), (9, 1));
+
+    // What comes right behind a close is told before the close.
+    worker.notify(id, "producerresume", Value::Null).await;
+    worker.notify(id, "producerclose", Value::Null).await;
+    assert_eq!(next(&mut events).await, ConsumerEvent::ProducerResume);
+    assert_eq!(next(&mut events).await, ConsumerEvent::ProducerClose);
+    assert!(consumer.closed());
+    consumer.close().await.unwrap();
+    assert!(worker.asked(Method::TransportCloseConsumer).is_empty(), "the worker has removed it already");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_producer_is_forgotten() {
+    let Bench { worker, router, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    let mut events = producer.events();
+    producer.close().await.unwrap();
+    assert_eq!(next(&mut events).await, ProducerEvent::Close);
+    assert_eq!(worker.asked(Method::TransportCloseProducer)[0].handler_id.as_deref(), Some(transport.id()));
+    assert!(!router.can_consume(producer.id(), &capabilities()));
+    assert!(!transport.closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_goes_down_and_each_level_says_from_where() {
+    let Bench { router, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    let consumer = consume(&transport, &producer).await;
+    let (mut routers, mut transports) = (router.events(), transport.events());
+    let (mut producers, mut consumers) = (producer.events(), consumer.events());
+    router.close().await.unwrap();
+    assert_eq!(next(&mut routers).await, RouterEvent::Close);
+    assert_eq!(next(&mut transports).await, TransportEvent::RouterClose);
+    assert_eq!(next(&mut producers).await, ProducerEvent::TransportClose);
+    assert_eq!(next(&mut consumers).await, ConsumerEvent::TransportClose);
+    assert!(transport.closed() && producer.closed() && consumer.closed());
+    assert!(matches!(
+        transport.produce(ProducerOptions::new(MediaKind::Video, parameters(2, None))).await,
+        Err(Error::Closed)
+    ));
+    assert!(matches!(router.dump().await, Err(Error::Closed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_worker_closes_everything() {
+    let Bench { worker_closed, channel, router, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    let (mut routers, mut transports, mut producers) = (router.events(), transport.events(), producer.events());
+    worker_closed.cancel();
+    channel.end();
+    assert_eq!(next(&mut routers).await, RouterEvent::WorkerClose);
+    assert_eq!(next(&mut transports).await, TransportEvent::RouterClose);
+    assert_eq!(next(&mut producers).await, ProducerEvent::TransportClose);
+    router.wait_closed().await;
+    assert!(matches!(router.dump().await, Err(Error::Closed)));
+    router.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_transport_learns_where_rtp_comes_from() {
+    let Bench { worker, router, .. } = bench().await;
+    let mut options = PlainTransportOptions::new("127.0.0.1".parse().unwrap());
+    options.comedia = true;
+    let transport = router.create_plain_transport(options).await.unwrap();
+    assert_eq!(worker.asked(Method::RouterCreatePlainTransport)[0].data["listenIp"], json!({"ip": "127.0.0.1"}));
+    assert_eq!(transport.tuple().remote_port, None);
+    let mut events = transport.events();
+    let tuple =
+        json!({"localIp": "127.0.0.1", "localPort": 4000, "remoteIp": "127.0.0.1", "remotePort": 9, "protocol": "udp"});
+    worker.notify(transport.id(), "tuple", json!({"tuple": tuple})).await;
+    assert!(matches!(next(&mut events).await, TransportEvent::Tuple(_)));
+    assert_eq!(transport.tuple().remote_port, Some(9));
+}
