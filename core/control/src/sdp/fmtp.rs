@@ -38,8 +38,11 @@ pub(super) fn write_parameters(parameters: &Parameters) -> String {
     items.collect::<Vec<_>>().join(";")
 }
 
-/// The codecs of a section in the order of its `m=` line, with their parameters and feedback. Payload types without
-/// `a=rtpmap` are left out.
+/// The codecs of a browser's section in the order of its `m=` line, with their parameters and feedback. Payload types
+/// without `a=rtpmap` are left out.
+///
+/// Opus always has `nack`: browsers ask for lost audio again and send it again once that is negotiated, but do not
+/// offer it.
 pub(super) fn codecs(kind: MediaKind, section: &MediaDescription) -> Vec<RtpCodecParameters> {
     let formats = section.formats.iter().filter_map(|format| format.parse::<u8>().ok());
     formats.filter_map(|payload_type| codec(kind, section, payload_type)).collect()
@@ -69,6 +72,10 @@ fn codec(kind: MediaKind, section: &MediaDescription, wanted: u8) -> Option<RtpC
             }
             _ => {}
         }
+    }
+    let nack = RtcpFeedback::new("nack", "");
+    if codec.mime_type.eq_ignore_ascii_case("audio/opus") && !codec.rtcp_feedback.contains(&nack) {
+        codec.rtcp_feedback.push(nack);
     }
     Some(codec)
 }
