@@ -5,10 +5,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
+# Where cargo puts what `make test` starts.
+DEBUG := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund
+
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
 ARGS ?=
 
-.PHONY: help demo test test-rust test-browser test-book lint fmt book bench bench-forward clean
+.PHONY: help demo test test-rust test-node test-browser test-book lint fmt book bench bench-forward clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -19,7 +23,7 @@ demo: ## builds and serves the conference on https://localhost:4443/
 
 test: ## runs everything that CI runs
 	@tests/install.sh test
-	@$(MAKE) --no-print-directory lint test-rust test-browser test-book
+	@$(MAKE) --no-print-directory lint test-rust test-node test-browser test-book
 	@echo "make test: everything passed"
 
 lint: ## checks formatting and clippy's advice
@@ -31,9 +35,13 @@ test-rust: ## runs the tests of all crates, libsrtp2's included
 	cargo build --workspace --bins --all-features
 	cargo test --workspace --all-features
 
-test-browser: ## runs the tests with real browsers and the npm package mediasoup
-	cargo build -p sfu-conference -p sfu-worker
-	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund && node --test
+test-node: ## runs the unmodified npm package mediasoup on our worker
+	cargo build -p sfu-worker
+	cd tests/node && $(NPM_CI) && SFU_WORKER_BIN=$(DEBUG)/sfu-worker node --test
+
+test-browser: ## runs the conference with real browsers
+	cargo build -p sfu-conference
+	cd tests/browser && $(NPM_CI) && SFU_CONFERENCE_BIN=$(DEBUG)/sfu-conference node --test
 
 # What the book shows of a run is what the programs print today.
 test-book: ## compares the book's transcripts with what its programs print
@@ -58,4 +66,4 @@ bench-forward: ## measures the worker: packets per second, CPU per packet, laten
 
 clean: ## removes what was built
 	cargo clean
-	rm -rf book/book tests/browser/node_modules
+	rm -rf book/book tests/browser/node_modules tests/node/node_modules

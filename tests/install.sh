@@ -67,10 +67,10 @@ have_libclang() {
     compgen -G "/usr/lib/*/libclang*.so*" >/dev/null
 }
 
-# The browser that the tests start: the variable CHROMIUM, or one of the usual names.
+# The browser that the tests start: the variable CHROMIUM_BIN, or one of the usual names.
 find_chromium() {
   local name path
-  for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome-stable google-chrome; do
+  for name in "${CHROMIUM_BIN:-}" chromium chromium-browser google-chrome-stable google-chrome; do
     if path=$(type -P "${name:-/nonexistent}") && ! is_snap_stub "$path"; then
       echo "$path"
       return
@@ -94,7 +94,7 @@ install_packages() {
   say "installing with apt: ${packages[*]}"
   if [[ " ${packages[*]} " == *" chromium-browser "* ]]; then
     say "Ubuntu has Chromium as a snap only: its package chromium-browser installs that, which takes a running snapd."
-    say "Where there is none, install another Chromium or Chrome and name it in the variable CHROMIUM."
+    say "Where there is none, install another Chromium or Chrome and name it in the variable CHROMIUM_BIN."
   fi
   local root=()
   if [ "$(id -u)" -ne 0 ]; then
@@ -156,7 +156,7 @@ check_node() {
 }
 
 check_chromium() {
-  find_chromium >/dev/null || fail "there is no Chromium that starts: install one and name it in the variable CHROMIUM"
+  find_chromium >/dev/null || fail "there is no Chromium that starts: install one and name it in the variable CHROMIUM_BIN"
 }
 
 say() { echo "install: $*" >&2; }
