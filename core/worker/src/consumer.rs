@@ -75,10 +75,12 @@ impl Consumer {
                 return Err(Refusal::type_error("invalid encoding in rtpParameters (missing rtx.ssrc)"));
             }
         }
-        if request.consumable_rtp_encodings.is_empty() {
+        let mut consumable_rtp_encodings = request.consumable_rtp_encodings;
+        consumable_rtp_encodings.iter_mut().for_each(rtp_parameters::normalize_encoding);
+        if consumable_rtp_encodings.is_empty() {
             return Err(Refusal::type_error("empty consumableRtpEncodings"));
         }
-        if request.consumable_rtp_encodings.iter().any(|encoding| encoding.ssrc.is_none_or(|ssrc| ssrc == 0)) {
+        if consumable_rtp_encodings.iter().any(|encoding| encoding.ssrc.is_none()) {
             return Err(Refusal::type_error("wrong encoding in consumableRtpEncodings (missing ssrc)"));
         }
         match request.rtp_type {
@@ -87,7 +89,7 @@ impl Consumer {
             RtpType::Svc => return Err(crate::requests::unsupported("consumers of type svc are")),
             RtpType::Pipe => return Err(crate::requests::unsupported("consumers of type pipe are")),
         }
-        if request.consumable_rtp_encodings.len() != 1 {
+        if consumable_rtp_encodings.len() != 1 {
             return Err(Refusal::type_error("invalid consumableRtpEncodings with size != 1"));
         }
         let stream = SendStream::new(request.kind, &parameters, request.ignore_dtx)?;
@@ -99,7 +101,7 @@ impl Consumer {
             kind: request.kind,
             rtp_type: request.rtp_type,
             rtp_parameters: parameters,
-            consumable_rtp_encodings: request.consumable_rtp_encodings,
+            consumable_rtp_encodings,
             paused: request.paused,
             producer_paused: producer.paused,
             transport_connected: false,

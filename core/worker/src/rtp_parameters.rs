@@ -100,7 +100,8 @@ fn check_payload_types(codecs: &[RtpCodecParameters]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn normalize_encoding(encoding: &mut RtpEncodingParameters) {
+/// Leaves out what stands for nothing, and spells the layers out.
+pub fn normalize_encoding(encoding: &mut RtpEncodingParameters) {
     encoding.ssrc = encoding.ssrc.filter(|ssrc| *ssrc != 0);
     encoding.rid = encoding.rid.take().filter(|rid| !rid.is_empty());
     encoding.dtx = encoding.dtx.filter(|dtx| *dtx);

@@ -95,6 +95,8 @@ fn dump(worker: &Worker, router: usize) -> RouterDump {
     RouterDump {
         id: router.id.clone(),
         transport_ids: router.transports.iter().map(|key| worker.transports[*key].id.clone()).collect(),
+        // Producers that nobody observes are listed like those that nobody consumes.
+        map_producer_id_observer_ids: producers.keys().map(|id| (id.clone(), Vec::new())).collect(),
         map_producer_id_consumer_ids: producers,
         map_consumer_id_producer_id: consumers,
         ..RouterDump::default()
