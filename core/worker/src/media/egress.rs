@@ -52,7 +52,7 @@ impl Worker {
             return;
         };
         let abs_send_time = AbsSendTime::from_duration(clock.elapsed(now)).encode();
-        let mut at = 0;
+        let (mut at, mut rtp_bytes, mut rtx_bytes) = (0, 0, 0);
         media.lengths.clear();
         let mut pending = std::mem::take(&mut transport.pending);
         for Pending { consumer, source, sequence_number } in pending.drain(..) {
@@ -95,10 +95,7 @@ impl Worker {
             else {
                 continue;
             };
-            transport.traffic.sent.add(now, len);
-            let counter =
-                if outgoing.rtx.is_some() { &mut transport.traffic.rtx_sent } else { &mut transport.traffic.rtp_sent };
-            counter.add(now, len);
+            *(if outgoing.rtx.is_some() { &mut rtx_bytes } else { &mut rtp_bytes }) += len;
             if !resent {
                 consumer.stream.remember(sequence_number, stamps);
                 let payload_len = input.header.payload_len();
@@ -108,6 +105,9 @@ impl Worker {
             at += len;
         }
         transport.pending = pending;
+        transport.traffic.sent.add(now, rtp_bytes + rtx_bytes);
+        transport.traffic.rtp_sent.add(now, rtp_bytes);
+        transport.traffic.rtx_sent.add(now, rtx_bytes);
         if !media.lengths.is_empty() {
             socket.send_segments(path.remote, &media.send_buffer[..at], &media.lengths);
         }

@@ -308,3 +308,92 @@ fn written_extensions(kind: MediaKind, ids: &ExtensionIds, mid: &[u8]) -> Vec<(E
         .filter_map(|extension| Some((extension, ids.id(extension)?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sfu_proto::rtp::{ExtensionSpans, FixedHeader, Header, HeaderWriter};
+
+    fn stream(rtx: bool, ignore_dtx: bool) -> SendStream {
+        let mut codecs = vec![serde_json::json!({
+            "mimeType": "video/VP8", "payloadType": 101, "clockRate": 90000, "rtcpFeedback": [{"type": "nack"}],
+        })];
+        let mut encoding = serde_json::json!({"ssrc": 7});
+        if rtx {
+            codecs.push(serde_json::json!({
+                "mimeType": "video/rtx", "payloadType": 102, "clockRate": 90000, "parameters": {"apt": 101},
+            }));
+            encoding["rtx"] = serde_json::json!({"ssrc": 8});
+        }
+        let mut parameters: RtpParameters =
+            serde_json::from_value(serde_json::json!({"codecs": codecs, "encodings": [encoding]}))
+                .expect("well-formed");
+        rtp_parameters::normalize(&mut parameters).expect("right");
+        SendStream::new(MediaKind::Video, &parameters, ignore_dtx).expect("right")
+    }
+
+    fn packet(sequence_number: u16, key_frame: bool) -> Packet {
+        let fixed = FixedHeader { marker: false, payload_type: 96, sequence_number, timestamp: 0, ssrc: 5 };
+        let mut bytes = [0; 12];
+        HeaderWriter::new(&mut bytes, &fixed).finish().expect("room");
+        Packet {
+            datagram: 0,
+            offset: 0,
+            header: Header::parse(&bytes).expect("RTP"),
+            extensions: ExtensionSpans::default(),
+            payload_type: 101,
+            key_frame,
+            silence: false,
+        }
+    }
+
+    #[test]
+    fn video_begins_with_a_key_frame_and_goes_on_without_holes() {
+        let mut stream = stream(true, false);
+        assert_eq!(stream.accept(&packet(100, false)), None);
+        assert_eq!(stream.accept(&packet(101, true)), Some(1));
+        assert_eq!(stream.accept(&packet(103, false)), Some(3));
+        assert_eq!(stream.accept(&packet(102, false)), Some(2));
+        stream.require_sync();
+        assert_eq!(stream.accept(&packet(110, false)), None);
+        assert_eq!(stream.accept(&packet(111, true)), Some(4));
+    }
+
+    #[test]
+    fn what_is_left_out_leaves_no_hole() {
+        let mut stream = stream(true, true);
+        stream.accept(&packet(1, true));
+        assert_eq!(stream.accept(&Packet { silence: true, ..packet(2, false) }), None);
+        assert_eq!(stream.accept(&Packet { payload_type: 13, ..packet(3, false) }), None);
+        assert_eq!(stream.accept(&packet(4, false)), Some(2));
+    }
+
+    #[test]
+    fn a_packet_is_sent_again_once_a_round_trip() {
+        let start = Instant::now();
+        let mut stream = stream(true, false);
+        stream.accept(&packet(500, true));
+        let origin = stream.retransmit(start, 1).expect("it was sent");
+        assert_eq!(origin.sequence_number, 500);
+        assert_eq!(stream.retransmit(start + DEFAULT_RTT, 1), None);
+        assert!(stream.retransmit(start + DEFAULT_RTT + Duration::from_millis(1), 1).is_some());
+        assert_eq!(stream.retransmit(start, 2), None, "it was not sent");
+        assert_eq!(stream.sent.stats().packets_retransmitted, 2);
+        assert_eq!(stream.sent.stats().packets_repaired, 1);
+    }
+
+    #[test]
+    fn without_rtx_the_stamps_are_recalled_until_forgotten() {
+        let mut stream = stream(false, false);
+        let stamps = |n: u16| Stamps { abs_send_time: [1, 2, n as u8], transport_sequence: n.to_be_bytes() };
+        for n in 1..=2000 {
+            stream.accept(&packet(n, true));
+            stream.remember(n, stamps(n));
+        }
+        assert_eq!(stream.recall(2000), Some(stamps(2000)));
+        assert_eq!(stream.recall(977), Some(stamps(977)));
+        assert_eq!(stream.recall(976), None);
+        assert_eq!(stream.retransmit(Instant::now(), 976), None, "a newer packet has its place");
+        assert_eq!(stream.recall(2000), Some(stamps(2000)));
+    }
+}
