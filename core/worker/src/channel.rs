@@ -99,6 +99,12 @@ impl Output {
     /// # Errors
     /// The library is gone, or the poller fails.
     pub fn flush(&mut self, poller: &Poller, tokens: [Token; 2]) -> io::Result<()> {
+        if self.dropped > 0 && !self.has_queued() {
+            crate::error!(
+                "{} messages were dropped because the library did not read",
+                std::mem::take(&mut self.dropped)
+            );
+        }
         for line in log::take_lines() {
             self.push(line.as_bytes());
         }
@@ -118,11 +124,6 @@ impl Output {
     /// Whether something waits for the library to read.
     pub fn has_queued(&self) -> bool {
         self.frames.wants_write() || self.payload_frames.wants_write()
-    }
-
-    /// Frames that were dropped because the library did not read.
-    pub fn dropped(&self) -> u64 {
-        self.dropped
     }
 
     fn push(&mut self, frame: &[u8]) {

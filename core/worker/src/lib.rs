@@ -11,7 +11,7 @@
 //! | [`requests`], [`registry`] | what the library asks for, by entity |
 //! | [`worker`], [`router`], [`transport`], [`producer`], [`consumer`] | the entities: what they are and show, how they live and die |
 //! | [`media`] | the path of a packet |
-//! | [`sockets`], [`clock`], [`rtp_parameters`], [`trace`] | what these share |
+//! | [`sockets`], [`clock`], [`rtp_parameters`], [`random`], [`trace`] | what these share |
 #![deny(missing_docs)]
 
 pub mod channel;
@@ -22,6 +22,7 @@ pub mod log;
 pub mod media;
 pub mod process;
 pub mod producer;
+pub mod random;
 pub mod registry;
 pub mod requests;
 pub mod router;

@@ -11,6 +11,7 @@ use sfu_reactor::tcp::{TcpListener, TcpOptions, TcpStream};
 use sfu_reactor::udp::{UdpOptions, UdpSocket};
 use slab::Slab;
 
+use crate::random::random_u32;
 use crate::transport::Path;
 use sfu_channel::response::Refusal;
 
@@ -263,9 +264,4 @@ fn bind_error(info: &ListenInfo, ip: IpAddr, port: u16, error: &io::Error) -> Re
     Refusal::error(format!(
         "port bind failed due to address not available [transport:{transport}, ip:'{ip}', port:{port}]: {error}"
     ))
-}
-
-/// 32 random bits.
-pub fn random_u32() -> u32 {
-    getrandom::u32().unwrap_or_default()
 }

@@ -11,7 +11,7 @@ use sfu_proto::rtcp::{
 };
 
 use super::rtcp::SENDER_SSRC;
-use crate::sockets::random_u32;
+use crate::random::random_u32;
 use crate::worker::{TimerKey, Worker};
 
 /// The longest compound packet, in bytes.

@@ -14,8 +14,8 @@ use sfu_proto::stream::send;
 use crate::clock::Clock;
 use crate::media::Packet;
 use crate::media::recv_stream::{rtx_dump, stream_params};
+use crate::random::random_u32;
 use crate::rtp_parameters;
-use crate::sockets::random_u32;
 
 /// Extensions that are written, in this order; those not named are copied from the producer's packet.
 const EXTENSIONS: [ExtensionKind; 10] = [

@@ -10,6 +10,7 @@ use sfu_channel::{ListenInfo, SrtpCryptoSuite, SrtpParameters, TransportTuple};
 use sfu_proto::srtp;
 
 use super::{Path, Protection};
+use crate::random::random_bytes;
 use crate::sockets::Sockets;
 use crate::transport::webrtc::protocol_name;
 use sfu_channel::response::Refusal;
@@ -45,9 +46,7 @@ impl std::fmt::Debug for Srtp {
 
 impl Srtp {
     fn generate(suite: SrtpCryptoSuite) -> Result<Srtp, Refusal> {
-        let mut key = vec![0; suite.key_and_salt_len()];
-        getrandom::fill(&mut key).map_err(|error| Refusal::error(format!("no random bytes: {error}")))?;
-        Ok(Srtp { suite, key })
+        Ok(Srtp { suite, key: random_bytes(suite.key_and_salt_len())? })
     }
 
     fn parameters(&self) -> SrtpParameters {

@@ -13,6 +13,7 @@ use sfu_proto::{dtls, ice};
 
 use super::Path;
 use super::plain::tuple;
+use crate::random::random_text;
 use crate::sockets::Sockets;
 use sfu_channel::response::Refusal;
 
@@ -293,14 +294,6 @@ fn credentials() -> Result<ice::Credentials, Refusal> {
         username_fragment: random_text(USERNAME_FRAGMENT_LEN)?,
         password: random_text(PASSWORD_LEN)?,
     })
-}
-
-/// Random small letters and digits.
-fn random_text(len: usize) -> Result<String, Refusal> {
-    const ALPHABET: [u8; 32] = *b"abcdefghijklmnopqrstuvwxyz012345";
-    let mut bytes = vec![0; len];
-    getrandom::fill(&mut bytes).map_err(|error| Refusal::error(format!("no random bytes: {error}")))?;
-    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte & 31)])).collect())
 }
 
 fn fingerprint_from_channel(fingerprint: &channel::DtlsFingerprint) -> Result<dtls::Fingerprint, Refusal> {
