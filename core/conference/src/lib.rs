@@ -3,7 +3,7 @@
 //! From the outside in: [`listener`] accepts TLS connections on one port; [`page`] is what a browser loads from it;
 //! [`signalling`] is the WebSocket that it then opens, [`protoo`] the framing on it, and [`schema`] the requests that
 //! there are. [`rooms`] finds or opens the [`room`] on one of the [`workers`]; a [`peer`] does in it what its client
-//! asks for, and [`receiving`] lets the client have what the others send. [`server`] puts it all together.
+//! asks for, [`sending`] takes what it sends, and [`receiving`] lets it have what the others send. [`server`] puts it all together.
 
 #![deny(missing_docs)]
 
@@ -19,6 +19,7 @@ pub mod receiving;
 pub mod room;
 pub mod rooms;
 pub mod schema;
+pub mod sending;
 pub mod server;
 pub mod signalling;
 pub mod workers;

@@ -9,36 +9,31 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use sfu_channel::{
-    DtlsState, IceState, ListenInfo, MediaKind, PreferredLayers, Protocol, RtpCapabilities, RtpParameters,
-};
+use sfu_channel::{DtlsState, IceState, ListenInfo, PreferredLayers, Protocol, RtpCapabilities};
 use sfu_control::{
-    Consumer, Producer, ProducerEvent, ProducerOptions, TransportEvent, WebRtcTransport, WebRtcTransportOptions, ortc,
-    sdp::{LocalTransport, SendNegotiator, SessionDescription, extract_rtp_capabilities},
+    Consumer, TransportEvent, WebRtcTransport, WebRtcTransportOptions, ortc,
+    sdp::{LocalTransport, SessionDescription, extract_rtp_capabilities},
 };
 use tokio::sync::{broadcast, mpsc};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::{
     protoo::{self, Connection, ErrorResponse},
     receiving::{self, Change, Style},
     room::Room,
-    schema::{
-        BAD_REQUEST, ConnectWebRtcTransport, CreateWebRtcTransport, FAILED, Join, Produce, Publish, Request, nothing,
-    },
+    schema::{BAD_REQUEST, ConnectWebRtcTransport, CreateWebRtcTransport, FAILED, Join, Request, nothing},
+    sending::{Published, Sending},
     workers::Occupancy,
 };
 
 /// What one peer may have at a time.
 const MAX_TRANSPORTS: usize = 8;
-/// What one peer may have at a time.
-const MAX_PRODUCERS: usize = 32;
 /// What a sender may assume of the way to it before it has measured, in bits per second.
 const INITIAL_OUTGOING_BITRATE: u64 = 1_000_000;
 /// Seconds of silence after which a path counts as lost.
 const CONSENT_TIMEOUT: u8 = 20;
 
-type Answer = Result<Value, ErrorResponse>;
+pub(crate) type Answer = Result<Value, ErrorResponse>;
 
 /// One participant.
 #[derive(Debug)]
@@ -50,7 +45,7 @@ pub struct Peer {
     changes: mpsc::UnboundedSender<Change>,
     state: Mutex<State>,
     /// The connections on which the peer sends by SDP, by transport. Only the peer's own requests touch them.
-    sending: tokio::sync::Mutex<HashMap<String, Sending>>,
+    pub(crate) sending: tokio::sync::Mutex<HashMap<String, Sending>>,
 }
 
 #[derive(Debug, Default)]
@@ -74,27 +69,9 @@ struct Joined {
 }
 
 #[derive(Debug, Clone)]
-struct Transport {
-    handle: WebRtcTransport,
+pub(crate) struct Transport {
+    pub(crate) handle: WebRtcTransport,
     consuming: bool,
-}
-
-/// A connection that the peer offers by SDP.
-#[derive(Debug)]
-struct Sending {
-    negotiator: SendNegotiator,
-    producers: HashMap<String, Arc<Published>>,
-}
-
-/// A producer, as the room knows it.
-#[derive(Debug)]
-pub struct Published {
-    /// The producer itself.
-    pub producer: Producer,
-    /// Whose it is.
-    pub peer_id: String,
-    /// What its owner tells the others about it.
-    pub app_data: Value,
 }
 
 impl Peer {
@@ -196,6 +173,11 @@ impl Peer {
         self.state().producers.insert(published.producer.id().to_owned(), published);
     }
 
+    /// Forgets a producer that is closed, or about to be.
+    pub(crate) fn forget_producer(&self, id: &str) {
+        self.state().producers.remove(id);
+    }
+
     /// Lets the peer consume what another produces, as soon as it can receive.
     pub fn consume(&self, published: Arc<Published>) {
         self.change(Change::Consume(published));
@@ -246,7 +228,7 @@ impl Peer {
             Request::Produce(produce) => self.produce(*produce).await,
             Request::CloseProducer(id) => {
                 let published = self.producer(&id.producer_id)?;
-                self.state().producers.remove(&id.producer_id);
+                self.forget_producer(&id.producer_id);
                 published.producer.close().await.map_err(failed)?;
                 Ok(nothing())
             }
@@ -399,80 +381,6 @@ impl Peer {
         to_json(parameters)
     }
 
-    async fn publish(self: &Arc<Self>, Publish { transport_id, sdp, encodings, app_data }: Publish) -> Answer {
-        self.check_joined()?;
-        let transport = self.transport(&transport_id)?.handle;
-        let mut sending = self.sending.lock().await;
-        let sending = sending.entry(transport_id).or_insert_with(|| Sending {
-            negotiator: SendNegotiator::new(local(&transport), self.room.router().rtp_capabilities().clone()),
-            producers: HashMap::new(),
-        });
-        let wanted = sending.negotiator.offer(&sdp, &encodings).map_err(|reason| bad("publish", "sdp", &reason))?;
-        if let Some(parameters) = wanted.dtls_parameters {
-            transport.connect(parameters).await.map_err(failed)?;
-        }
-        if wanted.ice_restart {
-            sending.negotiator.restart_ice(transport.restart_ice().await.map_err(failed)?);
-        }
-        for mid in &wanted.stopped {
-            let Some(published) = sending.producers.remove(mid) else { continue };
-            self.state().producers.remove(published.producer.id());
-            published.producer.close().await.map_err(failed)?;
-        }
-        for section in wanted.started {
-            let app_data = app_data.get(&section.mid).cloned().unwrap_or_default();
-            match self.begin_to_produce(&transport, section.kind, section.rtp_parameters, app_data).await {
-                Ok(published) => {
-                    sending.producers.insert(section.mid, published);
-                }
-                Err(error) => {
-                    warn!("peer {}: mid {} cannot be produced: {error}", self.id, section.mid);
-                    sending.negotiator.reject(&section.mid);
-                }
-            }
-        }
-        let producers: Vec<_> = sending
-            .producers
-            .iter()
-            .map(|(mid, published)| json!({ "mid": mid, "id": published.producer.id(), "kind": published.producer.kind() }))
-            .collect();
-        Ok(json!({ "sdp": sending.negotiator.answer(), "producers": producers }))
-    }
-
-    async fn produce(
-        self: &Arc<Self>,
-        Produce { transport_id, kind, mut rtp_parameters, app_data }: Produce,
-    ) -> Answer {
-        self.check_joined()?;
-        let transport = self.transport(&transport_id)?.handle;
-        ortc::validate_rtp_parameters(&mut rtp_parameters)
-            .map_err(|reason| bad("produce", "rtpParameters", &reason))?;
-        let published = self.begin_to_produce(&transport, kind, rtp_parameters, app_data).await?;
-        Ok(json!({ "id": published.producer.id() }))
-    }
-
-    async fn begin_to_produce(
-        self: &Arc<Self>,
-        transport: &WebRtcTransport,
-        kind: MediaKind,
-        rtp_parameters: RtpParameters,
-        mut app_data: Map<String, Value>,
-    ) -> Result<Arc<Published>, ErrorResponse> {
-        if self.state().producers.len() >= MAX_PRODUCERS {
-            return Err(error(FAILED, format!("a peer has at most {MAX_PRODUCERS} producers")));
-        }
-        let producer = transport.produce(ProducerOptions::new(kind, rtp_parameters)).await.map_err(failed)?;
-        app_data.insert("peerId".into(), self.id.clone().into());
-        let published = Arc::new(Published { producer, peer_id: self.id.clone(), app_data: app_data.into() });
-        if !self.room.publish(self, &published) {
-            published.producer.close().await.map_err(failed)?;
-            return Err(error(FAILED, "the peer has left".into()));
-        }
-        let events = published.producer.events();
-        tokio::spawn(watch_producer(self.connection.clone(), events, published.producer.clone()));
-        Ok(published)
-    }
-
     fn rename(self: &Arc<Self>, name: String) -> Answer {
         let old = {
             let mut state = self.state();
@@ -484,11 +392,11 @@ impl Peer {
         Ok(nothing())
     }
 
-    fn check_joined(&self) -> Result<(), ErrorResponse> {
+    pub(crate) fn check_joined(&self) -> Result<(), ErrorResponse> {
         if self.has_joined() { Ok(()) } else { Err(not_joined()) }
     }
 
-    fn transport(&self, id: &str) -> Result<Transport, ErrorResponse> {
+    pub(crate) fn transport(&self, id: &str) -> Result<Transport, ErrorResponse> {
         self.state().transports.get(id).cloned().ok_or_else(|| not_found("transport", id))
     }
 
@@ -554,19 +462,6 @@ async fn watch_transport(
     }
 }
 
-/// Tells the owner how well its media arrives.
-async fn watch_producer(connection: Connection, mut events: broadcast::Receiver<ProducerEvent>, producer: Producer) {
-    while let Some(event) = next(&mut events).await {
-        match event {
-            ProducerEvent::Score(score) => {
-                connection.notify("producerScore", json!({ "producerId": producer.id(), "score": score }));
-            }
-            ProducerEvent::Close | ProducerEvent::TransportClose => return,
-            _ => {}
-        }
-    }
-}
-
 /// The next event, past those that were missed; `None` when there will be no more.
 pub(crate) async fn next<E: Clone>(events: &mut broadcast::Receiver<E>) -> Option<E> {
     loop {
@@ -582,15 +477,15 @@ fn to_json(value: impl serde::Serialize) -> Answer {
     serde_json::to_value(value).map_err(|reason| error(FAILED, reason.to_string()))
 }
 
-fn error(code: i64, reason: String) -> ErrorResponse {
+pub(crate) fn error(code: i64, reason: String) -> ErrorResponse {
     ErrorResponse { code, reason }
 }
 
-fn failed(reason: sfu_control::Error) -> ErrorResponse {
+pub(crate) fn failed(reason: sfu_control::Error) -> ErrorResponse {
     error(FAILED, reason.to_string())
 }
 
-fn bad(method: &str, field: &str, reason: &dyn std::fmt::Display) -> ErrorResponse {
+pub(crate) fn bad(method: &str, field: &str, reason: &dyn std::fmt::Display) -> ErrorResponse {
     error(BAD_REQUEST, format!("{method}: field \"{field}\": {reason}"))
 }
 

@@ -16,9 +16,10 @@ use tokio::sync::{broadcast, mpsc};
 use tracing::{debug, warn};
 
 use crate::{
-    peer::{Peer, Published, local, next},
+    peer::{Peer, local, next},
     protoo::{CloseReason, ErrorResponse},
     schema::Subscribed,
+    sending::Published,
 };
 
 /// How a client negotiates what it receives.
@@ -63,6 +64,9 @@ pub async fn run(
             receiving.apply(change).await;
         }
         if let Err(error) = receiving.negotiate().await {
+            if receiving.peer.connection().is_closed() {
+                return;
+            }
             warn!("peer {} does not take an offer: {error}", receiving.peer.id());
             // Nothing can be offered before this one is answered, so the client has to begin anew.
             receiving.peer.connection().close(CloseReason::Restart);

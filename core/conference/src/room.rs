@@ -15,8 +15,9 @@ use tracing::debug;
 
 use crate::{
     addresses::MediaAddress,
-    peer::{Peer, Published},
+    peer::Peer,
     protoo::{CloseReason, Connection},
+    sending::Published,
     workers::{Occupancy, Place},
 };
 

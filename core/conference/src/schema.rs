@@ -305,7 +305,11 @@ mod tests {
     fn a_wrong_type_is_refused_naming_the_field() {
         for (method, data, field) in [
             ("produce", json!({"transportId": "t", "kind": "smell", "rtpParameters": {}}), "\"kind\""),
-            ("produce", json!({"transportId": 7, "kind": "audio", "rtpParameters": {"codecs": [], "encodings": []}}), "\"transportId\""),
+            (
+                "produce",
+                json!({"transportId": 7, "kind": "audio", "rtpParameters": {"codecs": [], "encodings": []}}),
+                "\"transportId\"",
+            ),
             ("join", json!({"displayName": ["Ada"]}), "\"displayName\""),
             ("join", json!({"displayName": "Ada", "device": "phone"}), "\"device\""),
             ("join", json!({"sdp": 5}), "\"sdp\""),

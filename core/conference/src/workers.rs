@@ -13,10 +13,13 @@ use futures_util::future::{join_all, try_join_all};
 use sfu_channel::RtpCodecCapability;
 use sfu_control::{Router, SpawnError, Worker, WorkerEnd, WorkerSettings};
 use thiserror::Error;
-use tracing::{error, info, warn};
+use tokio::{sync::Notify, time::timeout};
+use tracing::{info, warn};
 
 /// A worker that cannot be started is tried again after this time.
 const RESPAWN_DELAY: Duration = Duration::from_secs(1);
+/// A room waits so long for a worker while there is none.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why there is no worker. Each says what to do.
 #[derive(Debug, Error)]
@@ -38,6 +41,8 @@ pub struct Workers {
     settings: WorkerSettings,
     codecs: Vec<RtpCodecCapability>,
     slots: Mutex<Vec<Slot>>,
+    /// Notified when a worker is put to use.
+    arrivals: Notify,
     stopping: AtomicBool,
 }
 
@@ -59,7 +64,13 @@ impl Workers {
         codecs: Vec<RtpCodecCapability>,
     ) -> Result<Arc<Self>, WorkersError> {
         let started = try_join_all((0..count).map(|_| Worker::spawn(settings.clone()))).await?;
-        let workers = Arc::new(Self { settings, codecs, slots: Mutex::default(), stopping: AtomicBool::new(false) });
+        let workers = Arc::new(Self {
+            settings,
+            codecs,
+            slots: Mutex::default(),
+            arrivals: Notify::new(),
+            stopping: AtomicBool::new(false),
+        });
         for worker in started {
             workers.keep(worker);
         }
@@ -72,12 +83,7 @@ impl Workers {
     ///
     /// [`WorkersError`] when there is no worker, or the one chosen refuses.
     pub async fn create_router(&self) -> Result<(Router, Place), WorkersError> {
-        let slot = self
-            .slots()
-            .iter()
-            .min_by_key(|slot| slot.load.load(Ordering::Relaxed))
-            .cloned()
-            .ok_or(WorkersError::NoWorker)?;
+        let slot = timeout(PATIENCE, self.least_loaded()).await.map_err(|_| WorkersError::NoWorker)?;
         // Counted before the router is there, so that the next room goes elsewhere.
         let place = Place(slot);
         let _arriving = place.occupy();
@@ -98,18 +104,30 @@ impl Workers {
         join_all(slots.iter().map(|slot| slot.worker.close())).await;
     }
 
+    /// Waits while there is none, as after the death of the only one.
+    async fn least_loaded(&self) -> Slot {
+        loop {
+            let arrival = self.arrivals.notified();
+            let least = self.slots().iter().min_by_key(|slot| slot.load.load(Ordering::Relaxed)).cloned();
+            match least {
+                Some(slot) => return slot,
+                None => arrival.await,
+            }
+        }
+    }
+
     /// Puts a worker to use, and another in its place when it dies.
     fn keep(self: &Arc<Self>, worker: Worker) {
         let pid = worker.pid();
         info!("worker {pid} runs");
         self.slots().push(Slot { worker: worker.clone(), load: Arc::default() });
+        self.arrivals.notify_waiters();
         let workers = Arc::clone(self);
         tokio::spawn(async move {
             let end = worker.ended().await;
             workers.slots().retain(|slot| slot.worker.pid() != pid);
-            match end {
-                WorkerEnd::Closed(_) => return,
-                WorkerEnd::Died(how) => error!("worker {pid} died: {how}"),
+            if let WorkerEnd::Closed(_) = end {
+                return;
             }
             loop {
                 match Worker::spawn(workers.settings.clone()).await {

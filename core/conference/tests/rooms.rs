@@ -29,7 +29,10 @@ async fn those_who_join_hear_of_each_other() {
     join(&mut elsewhere, "Eve").await;
     let peers = join(&mut bob, "Bob").await["peers"].clone();
     assert_eq!(peers, json!([{"id": "ada", "displayName": "Ada", "device": {"name": "test"}}]));
-    assert_eq!(ada.notification("newPeer").await, json!({"id": "bob", "displayName": "Bob", "device": {"name": "test"}}));
+    assert_eq!(
+        ada.notification("newPeer").await,
+        json!({"id": "bob", "displayName": "Bob", "device": {"name": "test"}})
+    );
 
     bob.request("changeDisplayName", json!({"displayName": "Robert"})).await.expect("renamed");
     let renamed = json!({"peerId": "bob", "displayName": "Robert", "oldDisplayName": "Bob"});
@@ -53,8 +56,13 @@ async fn a_producer_reaches_those_who_are_there_and_those_who_come_later() {
     eve.request("createWebRtcTransport", json!({"consuming": true})).await.expect("a transport");
     join(&mut eve, "Eve").await;
 
+    let mut consumers = Vec::new();
     for client in [&mut bob, &mut eve] {
         let (id, consumer) = client.asked("newConsumer").await;
+        client.answer(id, json!({})).await;
+        let score = client.notification("consumerScore").await;
+        assert_eq!(score["consumerId"], consumer["id"]);
+        assert!(score["score"]["producerScore"].is_number());
         assert_eq!(consumer["peerId"], "ada");
         assert_eq!(consumer["producerId"], producer.as_str());
         assert_eq!(consumer["kind"], "audio");
@@ -62,17 +70,17 @@ async fn a_producer_reaches_those_who_are_there_and_those_who_come_later() {
         assert_eq!(consumer["producerPaused"], false);
         assert_eq!(consumer["rtpParameters"]["mid"], "0");
         assert_eq!(consumer["rtpParameters"]["codecs"][0]["payloadType"], 100);
-        client.answer(id, json!({})).await;
-        let score = client.notification("consumerScore").await;
-        assert_eq!(score["consumerId"], consumer["id"]);
-        assert!(score["score"]["producerScore"].is_number());
 
+        let stats =
+            client.request("getConsumerStats", json!({"consumerId": consumer["id"]})).await.expect("statistics");
+        assert_eq!(stats[0]["type"], "outbound-rtp");
+        consumers.push(consumer);
+    }
+    for (client, consumer) in [(&mut bob, &consumers[0]), (&mut eve, &consumers[1])] {
         ada.request("pauseProducer", json!({"producerId": producer})).await.expect("paused");
         assert_eq!(client.notification("consumerPaused").await, json!({"consumerId": consumer["id"]}));
         ada.request("resumeProducer", json!({"producerId": producer})).await.expect("resumed");
         assert_eq!(client.notification("consumerResumed").await, json!({"consumerId": consumer["id"]}));
-        let stats = client.request("getConsumerStats", json!({"consumerId": consumer["id"]})).await.expect("statistics");
-        assert_eq!(stats[0]["type"], "outbound-rtp");
     }
     assert!(ada.unexpected().await.iter().all(|message| message["method"] != "newConsumer"), "a peer consumed itself");
     ada.request("closeProducer", json!({"producerId": producer})).await.expect("closed");

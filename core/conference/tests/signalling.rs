@@ -26,7 +26,16 @@ async fn a_bad_request_gets_an_error_that_names_the_field_and_the_room_goes_on()
 async fn what_is_malformed_is_dropped_without_a_reply() {
     let program = Program::start().await;
     let mut client = program.client("r", "ada").await;
-    for text in ["null", "[]", "{", "{}", "7", r#"{"request":true,"id":"7","method":"join"}"#, r#"{"request":true,"id":7}"#, r#"{"response":true,"id":77,"ok":true}"#] {
+    for text in [
+        "null",
+        "[]",
+        "{",
+        "{}",
+        "7",
+        r#"{"request":true,"id":"7","method":"join"}"#,
+        r#"{"request":true,"id":7}"#,
+        r#"{"response":true,"id":77,"ok":true}"#,
+    ] {
         client.send_text(text).await;
     }
     assert_eq!(client.unexpected().await, Vec::<serde_json::Value>::new());
@@ -70,14 +79,22 @@ async fn capabilities_and_transports_have_the_shapes_that_mediasoup_client_expec
     assert_eq!((&opus["mimeType"], &opus["preferredPayloadType"]), (&json!("audio/opus"), &json!(100)));
     assert!(capabilities["headerExtensions"].as_array().is_some_and(|extensions| !extensions.is_empty()));
 
-    let transport = client.request("createWebRtcTransport", json!({"consuming": true, "forceTcp": false})).await.expect("a transport");
+    let transport = client
+        .request("createWebRtcTransport", json!({"consuming": true, "forceTcp": false}))
+        .await
+        .expect("a transport");
     assert_eq!(transport["iceParameters"]["iceLite"], true);
     let candidates = transport["iceCandidates"].as_array().expect("candidates");
-    let protocols: Vec<_> = candidates.iter().map(|candidate| candidate["protocol"].as_str().expect("a protocol")).collect();
+    let protocols: Vec<_> =
+        candidates.iter().map(|candidate| candidate["protocol"].as_str().expect("a protocol")).collect();
     assert_eq!(protocols, ["udp", "tcp"]);
     assert!(candidates.iter().all(|candidate| candidate["ip"] == "127.0.0.1" && candidate["address"] == "127.0.0.1"));
     assert_eq!(candidates[1]["tcpType"], "passive");
-    assert!(transport["dtlsParameters"]["fingerprints"].as_array().is_some_and(|list| list.iter().any(|entry| entry["algorithm"] == "sha-256")));
+    assert!(
+        transport["dtlsParameters"]["fingerprints"]
+            .as_array()
+            .is_some_and(|list| list.iter().any(|entry| entry["algorithm"] == "sha-256"))
+    );
     assert!(transport.get("sctpParameters").is_none());
 
     let restarted = client.request("restartIce", json!({"transportId": transport["id"]})).await.expect("restarted");
@@ -86,5 +103,7 @@ async fn capabilities_and_transports_have_the_shapes_that_mediasoup_client_expec
     assert_eq!(stats[0]["type"], "webrtc-transport");
 
     let tcp = client.request("createWebRtcTransport", json!({"forceTcp": true})).await.expect("a transport");
-    assert!(tcp["iceCandidates"].as_array().expect("candidates").iter().all(|candidate| candidate["protocol"] == "tcp"));
+    assert!(
+        tcp["iceCandidates"].as_array().expect("candidates").iter().all(|candidate| candidate["protocol"] == "tcp")
+    );
 }

@@ -96,6 +96,7 @@ class Page {
     if (!this.media) {
       this.media = new Media(this.name);
       this.media.addEventListener("changed", () => this.#mediaChanged());
+      this.media.addEventListener("blocked", () => { $("unblock").hidden = false; });
       this.#opening = this.media.open(flag("fake"));
     }
     return this.#opening;

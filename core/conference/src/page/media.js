@@ -3,7 +3,7 @@
 const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
 const AUDIO = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 
-// Events: "changed" whenever a track, a state or the note has changed.
+// Events: "changed" whenever a track, a state or the note has changed; "blocked" when the tone waits for a gesture.
 export class Media extends EventTarget {
   audioTrack = null;
   videoTrack = null;
@@ -119,7 +119,7 @@ export class Media extends EventTarget {
   }
 
   #source() {
-    this.#synthetic ??= new Synthetic(this.#name);
+    this.#synthetic ??= new Synthetic(this.#name, () => this.dispatchEvent(new Event("blocked")));
     return this.#synthetic;
   }
 
@@ -166,9 +166,11 @@ class Synthetic {
   #drawing = null;
   #audio = null;
   #generating = null;
+  #onBlocked;
 
-  constructor(name) {
+  constructor(name, onBlocked) {
     this.#name = name;
+    this.#onBlocked = onBlocked;
   }
 
   setName(name) {
@@ -215,6 +217,7 @@ class Synthetic {
     oscillator.connect(level).connect(output);
     oscillator.start();
     swell.start();
+    setTimeout(() => { if (this.#audio.state === "suspended") this.#onBlocked(); }, 1000);
     return output.stream.getAudioTracks()[0];
   }
 

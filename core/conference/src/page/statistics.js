@@ -11,7 +11,7 @@ export class Statistics {
     const at = performance.now();
     const owners = new Map();
     for (const peer of session?.peers.values() ?? []) {
-      for (const kind of ["audio", "video"]) if (peer[kind]) owners.set(peer[kind].mid, peer);
+      for (const kind of ["audio", "video"]) if (peer[kind]) owners.set(peer[kind].track.id, peer);
     }
     const [sending, receiving] = await Promise.all([
       this.#connection(session?.sending, at, "outbound-rtp", owners),
@@ -33,8 +33,8 @@ export class Statistics {
     const remote = report.get(pair?.remoteCandidateId);
     const rtt = seconds(pair?.currentRoundTripTime);
     const streams = entries
-      .filter((entry) => entry.type === type && (type === "outbound-rtp" || owners.has(entry.mid)))
-      .map((entry) => this.#stream(entry, report, at, rtt, type === "inbound-rtp" ? owners.get(entry.mid) : null));
+      .filter((entry) => entry.type === type && (type === "outbound-rtp" || owners.has(entry.trackIdentifier)))
+      .map((entry) => this.#stream(entry, report, at, rtt, type === "inbound-rtp" ? owners.get(entry.trackIdentifier) : null));
     return {
       state: connection.connectionState,
       iceState: connection.iceConnectionState,

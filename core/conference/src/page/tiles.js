@@ -2,7 +2,10 @@
 
 import { hueOf } from "./media.js";
 
-const RATIOS = { wide: 16 / 9, tall: 4 / 3 };
+// A tile may be anything between these two shapes, width by height.
+const NARROWEST = 3 / 4;
+const WIDEST = 16 / 9;
+const LEAST_WIDTH = 140;
 const GAP = 12;
 const SPEAKING_LEVEL = 0.02;
 
@@ -11,9 +14,12 @@ export class Stage extends EventTarget {
   #element;
   #tiles = new Map();
 
+  #inner = document.createElement("div");
+
   constructor(element) {
     super();
     this.#element = element;
+    this.#element.append(this.#inner);
     new ResizeObserver(() => this.#layOut()).observe(element);
   }
 
@@ -29,7 +35,7 @@ export class Stage extends EventTarget {
       if (!tile) {
         tile = new Tile(person, () => this.dispatchEvent(new Event("blocked")));
         this.#tiles.set(person.id, tile);
-        this.#element.append(tile.element);
+        this.#inner.append(tile.element);
       }
       tile.show(person);
     }
@@ -50,23 +56,27 @@ export class Stage extends EventTarget {
     await Promise.all([...this.#tiles.values()].map((tile) => tile.play()));
   }
 
-  // The number of columns that makes the tiles largest.
+  // The number of columns, and the shape, that make the tiles largest. A crowd scrolls.
   #layOut() {
+    const style = this.#element.style;
     const { clientWidth: width, clientHeight: height } = this.#element;
     const count = this.#tiles.size;
     if (!count || !width || !height) return;
-    const ratio = width > height ? RATIOS.wide : RATIOS.tall;
-    let best = 0;
+    let best = { area: 0 };
     for (let columns = 1; columns <= count; columns++) {
       const rows = Math.ceil(count / columns);
-      const byWidth = (width - GAP * (columns - 1)) / columns;
-      const byHeight = ((height - GAP * (rows - 1)) / rows) * ratio;
-      best = Math.max(best, Math.min(byWidth, byHeight));
+      const cellWidth = (width - GAP * (columns - 1)) / columns;
+      const cellHeight = Math.max((height - GAP * (rows - 1)) / rows, LEAST_WIDTH / WIDEST);
+      const ratio = Math.min(WIDEST, Math.max(NARROWEST, cellWidth / cellHeight));
+      const tileWidth = Math.floor(Math.min(cellWidth, cellHeight * ratio));
+      const area = (tileWidth * tileWidth) / ratio;
+      if (area > best.area * 1.01) best = { area, columns, ratio, tileWidth };
+      if (cellWidth < LEAST_WIDTH) break;
     }
-    // A crowd scrolls rather than shrinking beyond recognition.
-    best = Math.floor(Math.min(width, Math.max(best, Math.min(150, width / 2 - GAP))));
-    this.#element.style.setProperty("--tile-width", `${best}px`);
-    this.#element.style.setProperty("--tile-ratio", String(ratio));
+    const { columns, ratio, tileWidth } = best;
+    style.setProperty("--tile-width", `${tileWidth}px`);
+    style.setProperty("--tile-ratio", String(ratio));
+    style.setProperty("--stage-width", `${columns * tileWidth + GAP * (columns - 1)}px`);
   }
 }
 

@@ -53,7 +53,8 @@ impl Program {
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let port = loop {
             let mut line = String::new();
-            let read = timeout(PATIENCE, stdout.read_line(&mut line)).await.expect("the program speaks").expect("readable");
+            let read =
+                timeout(PATIENCE, stdout.read_line(&mut line)).await.expect("the program speaks").expect("readable");
             assert_ne!(read, 0, "the program ended");
             if let Some(rest) = line.trim().strip_prefix("https://127.0.0.1:") {
                 break rest.trim_end_matches('/').parse().expect("a port");
@@ -89,7 +90,8 @@ impl Program {
     pub async fn connect(&self) -> SslStream<TcpStream> {
         let mut connector = SslConnector::builder(SslMethod::tls_client()).expect("TLS");
         connector.set_verify(SslVerifyMode::NONE);
-        let ssl = connector.build().configure().expect("TLS").verify_hostname(false).into_ssl("localhost").expect("TLS");
+        let ssl =
+            connector.build().configure().expect("TLS").verify_hostname(false).into_ssl("localhost").expect("TLS");
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await.expect("listening");
         let mut stream = SslStream::new(ssl, stream).expect("TLS");
         Pin::new(&mut stream).connect().await.expect("a handshake");
@@ -111,7 +113,11 @@ impl Program {
     /// Connects to a room.
     pub async fn client(&self, room: &str, peer: &str) -> Client {
         let path = format!("/?roomId={room}&peerId={peer}&consumerReplicas=undefined");
-        let mut client = Client { socket: self.upgrade(&path, Some("protoo")).await.expect("accepted"), backlog: VecDeque::new(), next_id: 0 };
+        let mut client = Client {
+            socket: self.upgrade(&path, Some("protoo")).await.expect("accepted"),
+            backlog: VecDeque::new(),
+            next_id: 0,
+        };
         client.notification("mediasoup-version").await;
         client
     }
@@ -133,7 +139,10 @@ pub fn command() -> Command {
     command
 }
 
-async fn exchange<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: &mut S, path: &str) -> (String, String) {
+async fn exchange<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
+    stream: &mut S,
+    path: &str,
+) -> (String, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: example.test:4443\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("written");
     let mut answer = Vec::new();
@@ -168,7 +177,10 @@ impl Client {
         if response["ok"] == true {
             Ok(response["data"].clone())
         } else {
-            Err((response["errorCode"].as_i64().expect("a code"), response["errorReason"].as_str().expect("a reason").into()))
+            Err((
+                response["errorCode"].as_i64().expect("a code"),
+                response["errorReason"].as_str().expect("a reason").into(),
+            ))
         }
     }
 
@@ -216,7 +228,11 @@ impl Client {
             return self.backlog.remove(index).expect("there");
         }
         loop {
-            let message = timeout(PATIENCE, self.socket.next()).await.expect("the server speaks").expect("open").expect("readable");
+            let message = timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("the server speaks")
+                .expect("open")
+                .expect("readable");
             let tungstenite::Message::Text(text) = message else { continue };
             let message: Value = serde_json::from_str(&text).expect("JSON");
             if wanted(&message) {
