@@ -16,7 +16,7 @@ const READ_SIZE: usize = 65_536;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The peer announces more than [`MAX_PAYLOAD`]. Where the next frame begins can't be known: the stream is lost.
+    /// The peer announces more than [`MAX_PAYLOAD`]. The frame is passed over as its bytes come.
     #[error("a frame announces {announced} bytes, more than the {MAX_PAYLOAD} allowed")]
     TooLong {
         /// The announced payload length.
@@ -59,6 +59,8 @@ pub struct FrameReader {
     /// `buffer[start..end]` has been received and not yet taken.
     start: usize,
     end: usize,
+    /// Bytes of a frame that is too long, still to come and to be thrown away.
+    unwanted: usize,
 }
 
 impl FrameReader {
@@ -68,7 +70,7 @@ impl FrameReader {
     /// Those of `fcntl`.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
         set_nonblocking(&fd)?;
-        Ok(Self { fd, buffer: vec![0; READ_SIZE], start: 0, end: 0 })
+        Ok(Self { fd, buffer: vec![0; READ_SIZE], start: 0, end: 0, unwanted: 0 })
     }
 
     /// Reads what has arrived, at most one buffer full; a level-triggered poller tells of the rest.
@@ -81,6 +83,7 @@ impl FrameReader {
             Ok(0) => Ok(Stream::Closed),
             Ok(count) => {
                 self.end += count;
+                self.pass_over();
                 Ok(Stream::Open)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Stream::Open),
@@ -92,10 +95,13 @@ impl FrameReader {
     /// The payload of the next whole frame, valid until the next call. `None` when the rest of it hasn't come yet.
     ///
     /// # Errors
-    /// [`FrameError::TooLong`], and again on every further call: such a stream can only be closed.
+    /// [`FrameError::TooLong`], once a frame; the next call goes on behind it.
     pub fn next_frame(&mut self) -> Result<Option<&mut [u8]>, FrameError> {
         let Some(announced) = self.announced() else { return Ok(None) };
         if announced > MAX_PAYLOAD {
+            self.start += LENGTH_SIZE;
+            self.unwanted = announced;
+            self.pass_over();
             return Err(FrameError::TooLong { announced });
         }
         let payload = self.start + LENGTH_SIZE;
@@ -110,7 +116,14 @@ impl FrameReader {
     /// Whether part of a frame waits for its rest: an end of stream now would be in mid-frame.
     #[must_use]
     pub const fn is_mid_frame(&self) -> bool {
-        self.start < self.end
+        self.start < self.end || self.unwanted > 0
+    }
+
+    /// Throws away what has come of a frame that is too long.
+    fn pass_over(&mut self) {
+        let passed = self.unwanted.min(self.end - self.start);
+        self.unwanted -= passed;
+        self.start += passed;
     }
 
     fn announced(&self) -> Option<usize> {

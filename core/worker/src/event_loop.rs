@@ -264,10 +264,7 @@ impl EventLoop {
                     }
                 }
                 Ok(None) => break,
-                Err(error) => {
-                    crate::error!("the request channel is lost: {error}");
-                    return Ok(Turn::Stop);
-                }
+                Err(error) => crate::error!("request passed over: {error}"),
             }
         }
         Ok(if stream == Stream::Closed { Turn::Stop } else { Turn::Again })
@@ -293,8 +290,8 @@ impl EventLoop {
                 },
                 Ok(None) => break,
                 Err(error) => {
-                    crate::error!("the payload channel is lost: {error}");
-                    return Ok(Turn::Stop);
+                    self.payload_header = None;
+                    crate::error!("payload message passed over: {error}");
                 }
             }
         }

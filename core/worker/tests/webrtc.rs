@@ -1,0 +1,263 @@
+//! A WebRtcTransport and a peer made of this project's own protocols: ICE, DTLS, SRTP, and what an attacker may try.
+
+mod common;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use common::media::*;
+use common::{PATIENCE, Worker};
+use serde_json::{Value, json};
+use sfu_proto::dtls::{self, Certificate, Dtls, Fingerprint, Role, SrtpKeys};
+use sfu_proto::srtp::{Backend, Receiver, Sender};
+use sfu_proto::stun::{self, Class, Message, MessageBuilder, TransactionId};
+
+/// A router `r` with WebRtcTransport `t`, its dump, and where it listens for UDP.
+fn transport(options: Value) -> (Worker, Value, SocketAddr) {
+    let mut worker = Worker::start();
+    worker.ask("worker.createRouter", "undefined", json!({"routerId": "r"}));
+    let mut data = json!({
+        "transportId": "t", "listenIps": [{"ip": "127.0.0.1"}],
+        "enableUdp": true, "enableTcp": false, "preferUdp": false, "preferTcp": false,
+        "initialAvailableOutgoingBitrate": 1_000_000, "enableSctp": false, "isDataChannel": true,
+        "maxSctpMessageSize": 262_144,
+    });
+    merge(&mut data, options);
+    let dump = worker.ask("router.createWebRtcTransport", "r", data);
+    let candidate = &dump["iceCandidates"][0];
+    let address = format!("{}:{}", candidate["ip"].as_str().unwrap(), candidate["port"]);
+    (worker, dump.clone(), address.parse().unwrap())
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap()
+}
+
+/// A connectivity check as a browser sends it, with this password.
+fn check(ice: &Value, password: &str, nominate: bool) -> Vec<u8> {
+    let builder = MessageBuilder::new(Class::Request, stun::METHOD_BINDING, TransactionId([7; 12]))
+        .username(&format!("{}:browser", text(ice, "usernameFragment")))
+        .ice_controlling(1)
+        .priority(1_853_824_767);
+    let builder = if nominate { builder.use_candidate() } else { builder };
+    builder.message_integrity(password.as_bytes()).fingerprint().finish()
+}
+
+/// Sends checks until one is answered with success, as ICE does.
+fn nominate(peer: &Peer, ice: &Value, to: SocketAddr) {
+    peer.send(to, &check(ice, text(ice, "password"), true));
+    let answer = peer.receive();
+    let answer = Message::parse(&answer).unwrap();
+    assert_eq!(answer.class(), Class::SuccessResponse);
+    assert!(answer.check_message_integrity(text(ice, "password").as_bytes()) && answer.check_fingerprint());
+    assert_eq!(answer.xor_mapped_address(), Ok(Some(peer.address())));
+}
+
+/// Does the peer's side of the handshake, as the client, and returns the keys.
+fn shake_hands(peer: &Peer, certificate: &Certificate, remote: &Value, to: SocketAddr) -> SrtpKeys {
+    let fingerprint = remote.as_array().unwrap().iter().find(|one| one["algorithm"] == "sha-256").unwrap();
+    let fingerprint = Fingerprint::parse("sha-256", text(fingerprint, "value")).unwrap();
+    let mut association = Dtls::new(certificate, Role::Client, Some(fingerprint)).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    association.start(Instant::now());
+    peer.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let keys = loop {
+        while let Some(datagram) = association.poll_transmit() {
+            peer.send(to, &datagram);
+        }
+        match association.poll_event() {
+            Some(dtls::Event::Connected { keys, .. }) => break keys,
+            Some(other) => panic!("{other:?}"),
+            None => {}
+        }
+        assert!(Instant::now() < deadline, "the handshake did not end");
+        let mut buffer = [0; 2048];
+        match peer.socket.recv(&mut buffer) {
+            Ok(length) if (20..64).contains(&buffer[0]) => {
+                association.handle_packet(Instant::now(), &buffer[..length]).unwrap();
+            }
+            _ => association.handle_timeout(Instant::now()),
+        }
+    };
+    peer.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    keys
+}
+
+fn connect_parameters(certificate: &Certificate) -> Value {
+    let fingerprint = certificate.fingerprint(dtls::FingerprintAlgorithm::Sha256).unwrap();
+    json!({"dtlsParameters": {
+        "role": "client", "fingerprints": [{"algorithm": "sha-256", "value": fingerprint.value()}],
+    }})
+}
+
+#[test]
+fn ice_then_dtls_then_media_with_every_state_notified() {
+    let (mut worker, dump, to) = transport(json!({}));
+    let peer = Peer::new();
+    let certificate = Certificate::generate().unwrap();
+    let answer = worker.ask("transport.connect", "t", connect_parameters(&certificate));
+    assert_eq!(answer["dtlsLocalRole"], "server");
+
+    nominate(&peer, &dump["iceParameters"], to);
+    let states = [worker.notification("icestatechange"), worker.notification("iceselectedtuplechange")];
+    assert_eq!(states[0]["targetId"], "t");
+    assert_eq!(states[1]["data"]["iceSelectedTuple"]["remotePort"], json!(peer.address().port()));
+
+    let keys = shake_hands(&peer, &certificate, &dump["dtlsParameters"]["fingerprints"], to);
+    assert_eq!(keys.suite.name(), "AEAD_AES_256_GCM", "what the server prefers");
+    let mut dtls_states = vec![worker.notification("dtlsstatechange")];
+    while dtls_states.last().unwrap()["data"]["dtlsState"] != "connected" {
+        dtls_states.push(worker.notification("dtlsstatechange"));
+    }
+    let remote = text(&dtls_states.last().unwrap()["data"], "dtlsRemoteCert").to_owned();
+    assert_eq!(remote.trim(), certificate.to_pem().unwrap().trim());
+
+    // The peer's stream, in at the browser side, out on a plain transport.
+    let receiver = Peer::new();
+    create_plain(&mut worker, "r", "out", json!({}));
+    worker.ask("transport.connect", "out", json!({"ip": "127.0.0.1", "port": receiver.address().port()}));
+    worker.ask("transport.produce", "t", produce("p"));
+    worker.ask("transport.consume", "out", consume("c", "p"));
+    let mut protect = Sender::new(Backend::Evp, keys.suite, &keys.local).unwrap();
+    for index in 0..5_u8 {
+        let mut packet = rtp(SENT_PT, index.into(), 0, SENT_SSRC, &[]);
+        packet.resize(1000, 0);
+        let length = protect.protect_rtp(&mut packet, 12, &vp8(index == 0, index)).unwrap();
+        peer.send(to, &packet[..length]);
+    }
+    for index in 0..5_u8 {
+        assert_eq!(payload(&receiver.receive_rtp()), vp8(index == 0, index));
+    }
+
+    // The worker's RTCP towards the peer authenticates with the worker's key, and reports on its stream.
+    let mut open = Receiver::new(Backend::Evp, keys.suite, &keys.remote).unwrap();
+    let report = loop {
+        let mut packet = peer.receive();
+        if is_rtcp(&packet) {
+            let length = open.unprotect_rtcp(&mut packet).unwrap();
+            packet.truncate(length);
+            break packet;
+        }
+    };
+    assert_eq!(report[0] >> 6, 2);
+
+    let stats = &worker.ask("transport.getStats", "t", Value::Null)[0];
+    assert_eq!((&stats["dtlsState"], &stats["type"]), (&json!("connected"), &json!("webrtc-transport")));
+    assert!(stats["rtpBytesReceived"].as_u64() > Some(5 * 200), "{stats}");
+}
+
+#[test]
+fn a_restart_gives_new_credentials_and_the_media_path_moves() {
+    let (mut worker, dump, to) = transport(json!({}));
+    let peer = Peer::new();
+    nominate(&peer, &dump["iceParameters"], to);
+    worker.notification("iceselectedtuplechange");
+
+    let restarted = worker.ask("transport.restartIce", "t", Value::Null)["iceParameters"].clone();
+    assert_ne!(restarted["password"], dump["iceParameters"]["password"]);
+    let moved = Peer::new();
+    nominate(&moved, &restarted, to);
+    let tuple = worker.notification("iceselectedtuplechange");
+    assert_eq!(tuple["data"]["iceSelectedTuple"]["remotePort"], json!(moved.address().port()));
+}
+
+#[test]
+fn a_wrong_password_makes_no_state() {
+    let (mut worker, dump, to) = transport(json!({}));
+    let attacker = Peer::new();
+    let ice = &dump["iceParameters"];
+    let mut cut = check(ice, text(ice, "password"), true);
+    let flipped = cut.len() - 20;
+    cut[flipped] ^= 0x80;
+    attacker.send(to, &check(ice, "not-the-password-of-this-transport", true));
+    attacker.send(to, &cut);
+    attacker.send(to, &check(&json!({"usernameFragment": "somebodyelse"}), text(ice, "password"), true));
+    // A good one from elsewhere shows that the bad ones have been handled.
+    let peer = Peer::new();
+    peer.send(to, &check(ice, text(ice, "password"), false));
+    peer.receive();
+    let answers: Vec<Vec<u8>> = {
+        attacker.socket.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 1500];
+        std::iter::from_fn(|| attacker.socket.recv(&mut buffer).ok().map(|length| buffer[..length].to_vec())).collect()
+    };
+    for answer in answers {
+        let answer = Message::parse(&answer).unwrap();
+        assert_eq!(answer.class(), Class::ErrorResponse);
+        assert_eq!(answer.error_code().unwrap().unwrap().code, 401);
+    }
+    let after = worker.ask("transport.dump", "t", Value::Null);
+    assert_eq!(after["iceSelectedTuple"]["remotePort"], json!(peer.address().port()), "never the attacker's");
+    assert_eq!(worker.notification("icestatechange")["data"]["iceState"], "connected", "by the good check alone");
+}
+
+#[test]
+fn garbage_of_every_kind_is_survived_and_a_handshake_still_completes() {
+    let (mut worker, dump, to) = transport(json!({}));
+    let certificate = Certificate::generate().unwrap();
+    worker.ask("transport.connect", "t", connect_parameters(&certificate));
+    let peer = Peer::new();
+    nominate(&peer, &dump["iceParameters"], to);
+
+    // A fixed generator: the same bytes at each run.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..2_000_u64 {
+        let mut packet: Vec<u8> = (0..random() % 200).map(|_| random() as u8).collect();
+        // Each class of first byte (RFC 7983) in turn: STUN, DTLS, RTP and RTCP.
+        if let Some(first) = packet.first_mut() {
+            *first = [0, 22, 0x80, 0x90, 20, 1][(round % 6) as usize];
+        }
+        peer.send(to, &packet);
+        let stranger = Peer::new();
+        stranger.send(to, &packet);
+        if round % 100 == 0 {
+            worker.dump();
+        }
+    }
+    while peer.socket.set_nonblocking(true).is_ok() && peer.socket.recv(&mut [0; 1500]).is_ok() {}
+    peer.socket.set_nonblocking(false).unwrap();
+    shake_hands(&peer, &certificate, &dump["dtlsParameters"]["fingerprints"], to);
+}
+
+#[test]
+fn a_certificate_that_was_not_announced_is_refused() {
+    let (mut worker, dump, to) = transport(json!({}));
+    worker.ask("transport.connect", "t", connect_parameters(&Certificate::generate().unwrap()));
+    let peer = Peer::new();
+    nominate(&peer, &dump["iceParameters"], to);
+    let other = Certificate::generate().unwrap();
+    // The client may believe itself connected; what counts is what the worker says.
+    let _ = std::panic::catch_unwind(|| shake_hands(&peer, &other, &dump["dtlsParameters"]["fingerprints"], to));
+    loop {
+        let state = worker.notification("dtlsstatechange");
+        match text(&state["data"], "dtlsState") {
+            "connecting" => {}
+            "failed" => break,
+            state => panic!("{state}"),
+        }
+    }
+}
+
+#[test]
+fn candidates_name_every_address_with_falling_priority_and_the_announced_one() {
+    let (_worker, dump, _) = transport(json!({
+        "listenIps": [{"ip": "127.0.0.1", "announcedIp": "203.0.113.9"}, {"ip": "::1"}],
+        "enableTcp": true, "preferUdp": true,
+    }));
+    let candidates = dump["iceCandidates"].as_array().unwrap();
+    let seen: Vec<(&str, &str)> = candidates.iter().map(|one| (text(one, "ip"), text(one, "protocol"))).collect();
+    assert_eq!(seen, [("203.0.113.9", "udp"), ("203.0.113.9", "tcp"), ("::1", "udp"), ("::1", "tcp")]);
+    assert_eq!(candidates[1]["tcpType"], "passive");
+    // 2^24 * 64 + 2^8 * local + 255, with local 10000, 1000 more for the preferred protocol, 100 less per address.
+    let priorities: Vec<u64> = candidates.iter().map(|one| one["priority"].as_u64().unwrap()).collect();
+    let priority = |local: u64| (64 << 24) + (local << 8) + 255;
+    assert_eq!(priorities, [priority(11_000), priority(10_000), priority(10_900), priority(9_900)]);
+    assert_eq!(text(&dump["iceParameters"], "password").len(), 32);
+    assert_eq!(dump["dtlsParameters"]["fingerprints"].as_array().unwrap().len(), 5);
+}
