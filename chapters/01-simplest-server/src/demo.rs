@@ -82,7 +82,8 @@ fn udp(transcript: &Transcript) -> anyhow::Result<()> {
         let mut answer = [0; 16];
         let (length, _) = client.recv_from(&mut answer).context("no echo came back")?;
         ensure!(&answer[..length] == message, "the echo differs");
-        transcript.line("client", &format!("sendto {length} bytes, recvfrom {length} bytes: a datagram keeps its edges"));
+        transcript
+            .line("client", &format!("sendto {length} bytes, recvfrom {length} bytes: a datagram keeps its edges"));
     }
     transcript.events(&events, 3)
 }

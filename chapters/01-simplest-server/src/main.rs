@@ -45,7 +45,9 @@ fn report(event: Event) -> bool {
     match event {
         Event::Accepted(peer) => println!("tcp {peer} accepted; everybody else waits now"),
         Event::Finished { peer, bytes, error: None } => println!("tcp {peer} finished after {bytes} bytes"),
-        Event::Finished { peer, bytes, error: Some(error) } => println!("tcp {peer} broke after {bytes} bytes: {error}"),
+        Event::Finished { peer, bytes, error: Some(error) } => {
+            println!("tcp {peer} broke after {bytes} bytes: {error}")
+        }
         Event::Echoed { peer, bytes } => println!("udp {peer} echoed {bytes} bytes"),
         _ => {}
     }
