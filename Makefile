@@ -7,6 +7,11 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 
 # Where cargo puts what `make test` starts.
 DEBUG := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
+RELEASE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
+
+# Always the same selection of packages and features: another one would build AWS-LC again.
+SELECTION := --workspace --all-features
+
 NPM_CI := npm ci --ignore-scripts --no-audit --no-fund
 
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
@@ -28,19 +33,19 @@ test: ## runs everything that CI runs
 
 lint: ## checks formatting and clippy's advice
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --all-features -- --deny warnings
+	cargo clippy $(SELECTION) --all-targets -- --deny warnings
 
 # The programs first: tests start them as processes.
 test-rust: ## runs the tests of all crates, libsrtp2's included
-	cargo build --workspace --bins --all-features
-	cargo test --workspace --all-features
+	cargo build $(SELECTION) --bins
+	cargo test $(SELECTION)
 
 test-node: ## runs the unmodified npm package mediasoup on our worker
-	cargo build -p sfu-worker
+	cargo build $(SELECTION) --bins
 	cd tests/node && $(NPM_CI) && SFU_WORKER_BIN=$(DEBUG)/sfu-worker node --test
 
 test-browser: ## runs the conference with real browsers
-	cargo build -p sfu-conference
+	cargo build $(SELECTION) --bins
 	cd tests/browser && $(NPM_CI) && SFU_CONFERENCE_BIN=$(DEBUG)/sfu-conference node --test
 
 # What the book shows of a run is what the programs print today.
@@ -61,8 +66,8 @@ bench: ## runs the micro-benchmarks
 
 bench-forward: ## measures the worker: packets per second, CPU per packet, latency, memory
 	@tests/install.sh test
-	cargo build --release -p sfu-worker --features libsrtp
-	cargo run --release -p benches --bin bench-forward -- $(ARGS)
+	cargo build --release -p sfu-worker -p benches --features sfu-worker/libsrtp,benches/libsrtp --bins
+	$(RELEASE)/bench-forward $(ARGS)
 
 clean: ## removes what was built
 	cargo clean
