@@ -145,4 +145,14 @@ describe("a room", () => {
     const [replacement] = conference.workers();
     assert.notEqual(replacement, worker);
   });
+
+  inRoom("people come back by themselves after the server was restarted", async ({ join, peers, conference }) => {
+    const [ada, bert] = await join("Ada", "Bert");
+    await Promise.all([ada.receives("Bert"), bert.receives("Ada")]);
+    await conference.restart();
+    for (const peer of peers) {
+      await peer.until("joined again", () => window.sfu.joins >= 2 && window.sfu.state === "joined", undefined, 30_000);
+    }
+    await assertMediaFlows(peers, { duration: 3000 });
+  });
 });

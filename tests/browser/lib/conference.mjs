@@ -20,19 +20,26 @@ export class Conference {
   url;
   #process;
   #folder;
+  #options;
   #log = [];
 
   // `options` are further arguments of the program.
   static async start(...options) {
     const conference = new Conference();
-    await conference.#start(options);
+    conference.#folder = mkdtempSync(join(tmpdir(), "sfu-browser-test-"));
+    conference.#options = options;
+    await conference.#start("127.0.0.1:0");
     return conference;
   }
 
-  async #start(options) {
-    this.#folder = mkdtempSync(join(tmpdir(), "sfu-browser-test-"));
-    const listen = options.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
-    const parameters = [...listen, "--data-dir", this.#folder, "--workers", "1", "--log", "info", ...options];
+  // Ends the program and starts it again at the same address.
+  async restart() {
+    await this.#end();
+    await this.#start(new URL(this.url).host);
+  }
+
+  async #start(listen) {
+    const parameters = ["--listen", listen, "--data-dir", this.#folder, "--workers", "1", "--log", "info", ...this.#options];
     this.#process = spawn(program(), parameters, { stdio: ["ignore", "pipe", "pipe"] });
     createInterface({ input: this.#process.stderr }).on("line", (line) => this.#log.push(line));
     this.url = await new Promise((resolve, reject) => {
@@ -83,8 +90,16 @@ export class Conference {
     }
   }
 
-  // Asks it to end as Ctrl-C does; it must do so by itself, with its workers.
   async stop() {
+    try {
+      await this.#end();
+    } finally {
+      rmSync(this.#folder, { recursive: true, force: true });
+    }
+  }
+
+  // Asks it to end as Ctrl-C does; it must do so by itself, with its workers.
+  async #end() {
     const workers = this.workers();
     if (this.#process.exitCode === null && this.#process.signalCode === null) {
       const timer = setTimeout(() => this.#process.kill("SIGKILL"), STOP_LIMIT);
@@ -92,7 +107,6 @@ export class Conference {
       await once(this.#process, "exit");
       clearTimeout(timer);
     }
-    rmSync(this.#folder, { recursive: true, force: true });
     assert.equal(this.#process.signalCode, null, `it did not end by itself\n${this.log()}`);
     assert.equal(this.#process.exitCode, 0, this.log());
     for (const pid of workers) assert.ok(!isAlive(pid), `worker ${pid} is left over`);
