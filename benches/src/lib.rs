@@ -1,1 +1,32 @@
-//! Begun.
+//! What is measured, and how: the macro runner `bench-forward`, in parts. (The criterion micro-benchmarks are in
+//! `benches/` beside this folder.)
+//!
+//! One producer's packets go into a worker, which forwards each to N consumers. Four processes take part:
+//!
+//! ```text
+//!                      channel (JSON)
+//!     runner ──────────────────────────────▶ worker        core A
+//!       │                                    ▲     │
+//!       │ requests         1 stream, plain   │     │  N streams, plain or SRTP
+//!       ├──────────────▶ generator ──────────┘     ▼
+//!       └──────────────▶ receiver ◀────────────────┘       core B
+//! ```
+//!
+//! The generator notes when each packet left; the number of a packet travels in its RTP timestamp, which is in clear in
+//! SRTP too; so the receiver can say of each packet whether it came, came twice, came unchanged, and how long it took.
+//!
+//! What this can't show: loopback has no network card, so that no interrupt, no offload and no wire takes part, and the delivery of
+//! each packet into the receiver's queue is paid by the worker's core. Compare within one run only.
+
+pub mod cli;
+pub mod generator;
+pub mod link;
+pub mod machine;
+pub mod measure;
+pub mod plot;
+pub mod receiver;
+pub mod report;
+pub mod session;
+pub mod stats;
+pub mod worker;
+pub mod workload;

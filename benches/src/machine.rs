@@ -1,0 +1,183 @@
+//! The machine: its cores, its clock, what processes use of it, and a description to go with the results.
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+use serde::Serialize;
+use std::fs;
+use std::io;
+use std::process::Command;
+
+/// A core by its number.
+pub type Core = usize;
+
+/// Which process runs where.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Cores {
+    /// The worker's.
+    pub worker: Core,
+    /// The load generator's.
+    pub generator: Core,
+    /// The receiver's. The generator's too where there are two cores.
+    pub receiver: Core,
+}
+
+impl Cores {
+    /// Divides the cores that this process may use.
+    ///
+    /// # Errors
+    /// There is only one.
+    pub fn divide() -> Result<Self> {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).context("the allowed cores are unknown")?;
+        let cores: Vec<Core> = (0..CpuSet::count()).filter(|&core| allowed.is_set(core).unwrap_or(false)).collect();
+        match *cores.as_slice() {
+            [first, second] => Ok(Self { worker: second, generator: first, receiver: first }),
+            [first, second, third, ..] => Ok(Self { worker: second, generator: first, receiver: third }),
+            _ => bail!("measuring needs two cores: one for the worker, one for the load"),
+        }
+    }
+}
+
+/// Does something while confined to one core, such as starting a process, which inherits it.
+pub(crate) fn pinned_to<T>(core: Core, what: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let this = Pid::from_raw(0);
+    let before = sched_getaffinity(this)?;
+    let mut only = CpuSet::new();
+    only.set(core)?;
+    sched_setaffinity(this, &only)?;
+    let result = what();
+    sched_setaffinity(this, &before)?;
+    result
+}
+
+/// Nanoseconds of the monotonic clock, which all processes of the machine share.
+pub(crate) fn monotonic_ns() -> u64 {
+    // Fails only for a clock that doesn't exist.
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+}
+
+/// Nanoseconds of processor time that a process has used, all threads together. System calls included, and with them
+/// the delivery of loopback packets, which happens in the sender's time.
+///
+/// # Errors
+/// The process is gone, or the kernel doesn't tell.
+pub(crate) fn cpu_ns(process: u32) -> Result<u64> {
+    let mut total = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task")).context("the process is gone")? {
+        let schedstat = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let used = schedstat.split_whitespace().next().and_then(|field| field.parse::<u64>().ok());
+        total += used.context("/proc/PID/schedstat has no processor time: the kernel lacks CONFIG_SCHED_INFO")?;
+    }
+    Ok(total)
+}
+
+/// Resident memory in bytes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Memory {
+    /// Now.
+    pub now: u64,
+    /// The most it ever was.
+    pub peak: u64,
+}
+
+pub(crate) fn memory(process: u32) -> Result<Memory> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).context("the process is gone")?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_matches(|character: char| !character.is_ascii_digit()).parse::<u64>().ok().map(|kib| kib * 1024)
+    };
+    match (field("VmRSS:"), field("VmHWM:")) {
+        (Some(now), Some(peak)) => Ok(Memory { now, peak }),
+        _ => bail!("/proc/{process}/status has no VmRSS and VmHWM"),
+    }
+}
+
+/// What results were measured on.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    cpu: String,
+    cores: usize,
+    memory_mib: u64,
+    kernel: String,
+    receive_buffer_max: String,
+    load_before: String,
+    /// Of the tree that this program was built from and is run in, when it is a git work tree.
+    commit: String,
+    version: &'static str,
+    unix_time: u64,
+}
+
+impl Machine {
+    /// Describes this machine as far as it tells.
+    #[must_use]
+    pub fn describe() -> Self {
+        let line = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let field = |path: &str, name: &str| {
+            let text = line(path);
+            let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+            value.trim_matches(|character: char| character == ':' || character.is_whitespace()).to_owned()
+        };
+        let memory_kib = field("/proc/meminfo", "MemTotal");
+        Self {
+            cpu: field("/proc/cpuinfo", "model name"),
+            cores: std::thread::available_parallelism().map_or(0, usize::from),
+            memory_mib: memory_kib.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0)
+                / 1024,
+            kernel: line("/proc/sys/kernel/osrelease"),
+            receive_buffer_max: line("/proc/sys/net/core/rmem_max"),
+            load_before: line("/proc/loadavg"),
+            commit: commit(),
+            version: env!("CARGO_PKG_VERSION"),
+            unix_time: std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |duration| duration.as_secs()),
+        }
+    }
+
+    /// One line of it.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!("{}, {} cores, Linux {}, commit {}", self.cpu, self.cores, self.kernel, self.commit)
+    }
+}
+
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    match (git(&["rev-parse", "--short=12", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=no"])) {
+        (Some(commit), Some(changes)) if changes.is_empty() => commit,
+        (Some(commit), _) => format!("{commit} with local changes"),
+        (None, _) => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_s_time_and_memory_are_told() {
+        let this = std::process::id();
+        let before = cpu_ns(this).unwrap();
+        let start = monotonic_ns();
+        while monotonic_ns() < start + 20_000_000 {}
+        let used = cpu_ns(this).unwrap() - before;
+        assert!(used > 1_000_000, "20 ms of spinning used {used} ns");
+        let memory = memory(this).unwrap();
+        assert!(memory.now > 100_000 && memory.peak >= memory.now);
+        assert!(cpu_ns(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn a_pinned_child_runs_on_its_core() {
+        let before = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        let core = (0..CpuSet::count()).find(|&core| before.is_set(core).unwrap()).unwrap();
+        let output = pinned_to(core, || Command::new("grep").args(["Cpus_allowed_list", "/proc/self/status"]).output());
+        let output = String::from_utf8(output.unwrap().stdout).unwrap();
+        assert_eq!(output.split_whitespace().last(), Some(core.to_string().as_str()));
+        assert_eq!(sched_getaffinity(Pid::from_raw(0)).unwrap(), before);
+    }
+}

@@ -1,0 +1,199 @@
+//! From steps to results: verify, find saturation, measure there and at half of it.
+
+use crate::machine::Memory;
+use crate::session::{Checks, Session, Step};
+use crate::stats::Latency;
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+/// How long each part takes, in seconds.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Durations {
+    /// All packets decrypted and compared, at a low rate.
+    pub verify: f64,
+    /// A step of the search.
+    pub search: f64,
+    /// A measurement at saturation, and one at half of it.
+    pub measure: f64,
+}
+
+impl Durations {
+    /// For results.
+    pub const FULL: Self = Self { verify: 0.3, search: 0.3, measure: 2.0 };
+    /// To see that everything works.
+    pub const QUICK: Self = Self { verify: 0.1, search: 0.1, measure: 0.3 };
+}
+
+/// The loss that counts as none: 0.1 %.
+pub const TOLERATED_LOSS: f64 = 0.001;
+
+/// Packets a second, in all, at which the verification runs.
+const GENTLE: f64 = 5_000.0;
+
+/// Of how many packets one is compared while the clock runs.
+const CHECK_EVERY: u64 = 256;
+
+/// How many packets a step times at most, about.
+const TIMED: f64 = 100_000.0;
+
+/// One contender's one run of one case.
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    /// Packets a second that all consumers together got at saturation.
+    pub packets_per_second: f64,
+    /// Whether it was the load and not the contender that had no more to give: then saturation is at least this.
+    pub load_limited: bool,
+    /// At saturation.
+    pub full: Point,
+    /// At half of it.
+    pub half: Point,
+    /// Resident memory before any packet, in bytes; none for the control.
+    pub memory_idle: Option<u64>,
+    /// Resident memory after the measurement at saturation.
+    pub memory: Option<Memory>,
+    /// Packets that were decrypted and compared with what was sent.
+    pub packets_checked: u64,
+}
+
+/// A measurement at one load.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Point {
+    /// Packets a second that arrived, all consumers together.
+    pub packets_per_second: f64,
+    /// The share lost, 0 to 1.
+    pub loss: f64,
+    /// Processor time of the worker for each, in nanoseconds.
+    pub worker_ns_per_packet: f64,
+    /// How busy the busier of the load's cores was, 0 to 1.
+    pub load_busy: f64,
+    /// How long packets took.
+    pub latency: Option<Latency>,
+}
+
+/// Runs it all. `guess` is where to begin the search, in packets a second in all; `tell` hears of each step.
+///
+/// # Errors
+/// The contender died, did other work than it had to, or loses packets even under a small load.
+pub fn run(
+    session: &mut Session,
+    consumers: usize,
+    guess: f64,
+    durations: Durations,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Run> {
+    let memory_idle = session.memory()?.map(|memory| memory.now);
+    let mut load = Load { session, consumers: consumers as f64, checked: 0 };
+
+    tell("verifying every packet");
+    let verified = load.step(GENTLE.max(load.consumers * 100.0), durations.verify, 1)?;
+    if verified.received.packets != verified.expected {
+        bail!(
+            "{} of {} packets came out, the least served consumer got {}, under a load of only {:.0} packets a second",
+            verified.received.packets,
+            verified.expected,
+            verified.received.fewest,
+            verified.packets_per_second()
+        );
+    }
+
+    let mut found = search(&mut load, guess, durations.search, tell)?;
+    let full = loop {
+        tell(&format!("measuring at {:.0} packets/s", found.rate));
+        let step = load.step(found.rate, durations.measure, CHECK_EVERY)?;
+        if step.loss() < TOLERATED_LOSS {
+            break step;
+        }
+        // A longer stretch than the search's meets more of what can go wrong.
+        found = Found { rate: found.rate * 0.95, load_limited: false };
+        if found.rate < GENTLE {
+            bail!(
+                "it loses {:.1} % of the packets at only {:.0} a second",
+                100.0 * step.loss(),
+                step.packets_per_second()
+            );
+        }
+    };
+    let memory = load.session.memory()?;
+    tell("measuring at half load");
+    let half = load.step(found.rate / 2.0, durations.measure, CHECK_EVERY)?;
+    if half.loss() >= TOLERATED_LOSS {
+        tell("packets were lost at half load");
+    }
+    Ok(Run {
+        packets_per_second: full.packets_per_second(),
+        load_limited: found.load_limited || full.load_busy > 0.95,
+        full: Point::of(&full),
+        half: Point::of(&half),
+        memory_idle,
+        memory,
+        packets_checked: load.checked,
+    })
+}
+
+impl Point {
+    fn of(step: &Step) -> Self {
+        Self {
+            packets_per_second: step.packets_per_second(),
+            loss: step.loss(),
+            worker_ns_per_packet: step.worker_ns_per_packet(),
+            load_busy: step.load_busy,
+            latency: step.received.latency,
+        }
+    }
+}
+
+/// Rates in packets that come out, all consumers together.
+struct Load<'a> {
+    session: &'a mut Session,
+    consumers: f64,
+    checked: u64,
+}
+
+impl Load<'_> {
+    fn step(&mut self, rate: f64, seconds: f64, check_every: u64) -> Result<Step> {
+        let time_every = (rate * seconds / TIMED).ceil() as u64;
+        let step = self.session.step(rate / self.consumers, seconds, Checks { check_every, time_every })?;
+        self.checked += step.received.checked;
+        Ok(step)
+    }
+}
+
+/// The highest load without loss, as far as short steps tell.
+struct Found {
+    rate: f64,
+    load_limited: bool,
+}
+
+/// Doubles or halves until saturation lies between two rates, then halves the distance until it is small.
+fn search(load: &mut Load<'_>, guess: f64, seconds: f64, tell: &mut dyn FnMut(&str)) -> Result<Found> {
+    const FACTOR: f64 = 1.5;
+    const CLOSE: f64 = 1.04;
+    let mut rate = guess.max(GENTLE);
+    let mut good: Option<f64> = None;
+    let mut bad: Option<Bad> = None;
+    loop {
+        tell(&format!("searching: {rate:.0} packets/s"));
+        let step = load.step(rate, seconds, CHECK_EVERY)?;
+        if step.loss() < TOLERATED_LOSS && step.on_schedule {
+            good = Some(rate);
+        } else {
+            bad = Some(Bad { rate, load_limited: !step.on_schedule });
+        }
+        rate = match (good, &bad) {
+            (Some(good), Some(bad)) if bad.rate / good < CLOSE => {
+                return Ok(Found { rate: good, load_limited: bad.load_limited });
+            }
+            (Some(good), Some(bad)) => (good * bad.rate).sqrt(),
+            (Some(good), None) => good * FACTOR,
+            (None, _) if rate < GENTLE => {
+                bail!("it loses {:.1} % of the packets at only {rate:.0} a second", 100.0 * step.loss());
+            }
+            (None, _) => rate / FACTOR,
+        };
+    }
+}
+
+struct Bad {
+    rate: f64,
+    load_limited: bool,
+}

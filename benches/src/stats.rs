@@ -1,0 +1,77 @@
+//! Percentiles of one run, and medians with their spread over several.
+
+use serde::{Deserialize, Serialize};
+
+/// How long packets took, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// How many were timed.
+    pub samples: usize,
+    /// Half were faster.
+    pub p50: f64,
+    /// 99 % were faster.
+    pub p99: f64,
+    /// 99.9 % were faster.
+    pub p999: f64,
+    /// The slowest.
+    pub max: f64,
+}
+
+impl Latency {
+    /// Of samples in nanoseconds; `None` of none.
+    #[must_use]
+    pub fn of(mut samples: Vec<u64>) -> Option<Self> {
+        samples.sort_unstable();
+        let at = |share: f64| {
+            // The smallest sample that so large a share doesn't exceed.
+            let rank = (share * samples.len() as f64).ceil() as usize;
+            samples.get(rank.saturating_sub(1)).map(|&nanoseconds| nanoseconds as f64 / 1e3)
+        };
+        Some(Self { samples: samples.len(), p50: at(0.5)?, p99: at(0.99)?, p999: at(0.999)?, max: at(1.0)? })
+    }
+}
+
+/// The middle of several measurements of the same, and how far they lie apart.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The median; of an even number, the mean of the middle two.
+    pub median: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// `None` of nothing.
+    #[must_use]
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let (&min, &max) = (values.first()?, values.last()?);
+        let middle = values.len() / 2;
+        let median =
+            if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
+        Some(Self { median, min, max })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let latency = Latency::of((1..=1_000).rev().map(|number| number * 1_000).collect()).unwrap();
+        assert_eq!(latency, Latency { samples: 1_000, p50: 500.0, p99: 990.0, p999: 999.0, max: 1_000.0 });
+        assert_eq!(Latency::of(vec![7_000]).unwrap().p50, 7.0);
+        assert_eq!(Latency::of(Vec::new()), None);
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(Spread::of([3.0, 1.0, 9.0]), Some(Spread { median: 3.0, min: 1.0, max: 9.0 }));
+        assert_eq!(Spread::of([4.0, 2.0]), Some(Spread { median: 3.0, min: 2.0, max: 4.0 }));
+        assert_eq!(Spread::of([]), None);
+    }
+}
