@@ -3,7 +3,7 @@
 import { hueOf } from "./media.js";
 
 // A tile may be anything between these two shapes, width by height.
-const NARROWEST = 3 / 4;
+const NARROWEST = 1;
 const WIDEST = 16 / 9;
 const LEAST_WIDTH = 140;
 const GAP = 12;
