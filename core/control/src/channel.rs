@@ -40,10 +40,13 @@ struct Shared {
     ended: CancellationToken,
 }
 
+/// What an answer says: data, if there is any, or why not.
+type Outcome = Result<Option<Value>, Refusal>;
+
 struct State {
     last_id: u32,
     /// Where answers go, by request id.
-    waiting: HashMap<u32, oneshot::Sender<Result<Option<Value>, Refusal>>>,
+    waiting: HashMap<u32, oneshot::Sender<Outcome>>,
     /// Where events go, by entity.
     subscribers: HashMap<String, mpsc::UnboundedSender<Event>>,
     /// Set once nothing will come any more.
@@ -125,7 +128,7 @@ impl Channel {
         self.shared.end();
     }
 
-    fn expect_answer(&self) -> Option<(oneshot::Receiver<Result<Option<Value>, Refusal>>, u32)> {
+    fn expect_answer(&self) -> Option<(oneshot::Receiver<Outcome>, u32)> {
         let mut state = self.shared.state();
         if state.ended {
             return None;

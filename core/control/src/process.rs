@@ -230,10 +230,10 @@ async fn each_line(stream: impl AsyncRead + Unpin, line: impl Fn(&str)) {
 /// Asks a process to exit, and kills it if it does not within `patience`.
 pub(crate) async fn terminate(child: &mut Child, patience: Duration) -> WorkerExit {
     // A process that has been waited for has no id any more, so that no stranger gets the signal.
-    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()) {
-        if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGTERM) {
-            debug!(pid, "can't send SIGTERM to the worker: {error}");
-        }
+    if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok())
+        && let Err(error) = kill(Pid::from_raw(pid), Signal::SIGTERM)
+    {
+        debug!(pid, "can't send SIGTERM to the worker: {error}");
     }
     wait_or_kill(child, patience).await
 }
