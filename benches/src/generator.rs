@@ -69,7 +69,7 @@ pub fn main() -> Result<()> {
     loop {
         poller.wait(&mut events, None)?;
         let open = requests.fill()?;
-        while let Some(load) = requests.next::<Load>()? {
+        while let Some(load) = requests.take::<Load>()? {
             let result = generator.run(&load);
             requests.answer(result)?;
         }

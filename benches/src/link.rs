@@ -108,7 +108,7 @@ impl Requests {
     ///
     /// # Errors
     /// It isn't understood.
-    pub fn next<Q: DeserializeOwned>(&mut self) -> Result<Option<Q>> {
+    pub fn take<Q: DeserializeOwned>(&mut self) -> Result<Option<Q>> {
         match self.reader.next_frame()? {
             Some(frame) => Ok(Some(serde_json::from_slice(frame)?)),
             None => Ok(None),

@@ -63,13 +63,14 @@ pub(crate) fn monotonic_ns() -> u64 {
 /// # Errors
 /// The process is gone, or the kernel doesn't tell.
 pub(crate) fn cpu_ns(process: u32) -> Result<u64> {
-    let mut total = 0;
-    for thread in fs::read_dir(format!("/proc/{process}/task")).context("the process is gone")? {
-        let schedstat = fs::read_to_string(thread?.path().join("schedstat"))?;
-        let used = schedstat.split_whitespace().next().and_then(|field| field.parse::<u64>().ok());
-        total += used.context("/proc/PID/schedstat has no processor time: the kernel lacks CONFIG_SCHED_INFO")?;
-    }
-    Ok(total)
+    let threads = fs::read_dir(format!("/proc/{process}/task")).context("the process is gone")?;
+    // A thread may end meanwhile; what it used is lost then.
+    let used = threads.flatten().filter_map(|thread| {
+        let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        schedstat.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    used.reduce(|total, used| total + used)
+        .context("/proc/PID/schedstat tells no processor time: the kernel lacks CONFIG_SCHED_INFO")
 }
 
 /// Resident memory in bytes.

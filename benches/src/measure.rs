@@ -64,6 +64,8 @@ pub struct Point {
     pub loss: f64,
     /// Processor time of the worker for each, in nanoseconds.
     pub worker_ns_per_packet: f64,
+    /// How busy the worker was, 0 to 1: well below 1 at saturation says that something else was the limit.
+    pub worker_busy: f64,
     /// How busy the busier of the load's cores was, 0 to 1.
     pub load_busy: f64,
     /// How long packets took.
@@ -136,6 +138,7 @@ impl Point {
             packets_per_second: step.packets_per_second(),
             loss: step.loss(),
             worker_ns_per_packet: step.worker_ns_per_packet(),
+            worker_busy: step.worker_busy,
             load_busy: step.load_busy,
             latency: step.received.latency,
         }

@@ -85,7 +85,7 @@ pub fn main() -> Result<()> {
     loop {
         if receiver.receive(None)?.requests {
             let open = requests.fill()?;
-            while let Some(request) = requests.next::<Request>()? {
+            while let Some(request) = requests.take::<Request>()? {
                 receiver.handle(request, &mut requests)?;
             }
             if !open {

@@ -55,6 +55,10 @@ pub struct Summary {
     pub packets_per_second: Spread,
     /// In some run the load could not be raised further: saturation is at least this.
     pub load_limited: bool,
+    /// How busy the worker was at saturation, 0 to 1.
+    pub worker_busy: Spread,
+    /// How busy the load's core was at saturation, 0 to 1.
+    pub load_busy: Spread,
     /// Processor nanoseconds of the worker a packet, at saturation.
     pub ns_full: Spread,
     /// The same at half of it.
@@ -92,6 +96,8 @@ impl Summary {
         Some(Self {
             packets_per_second: spread(&|run| run.packets_per_second)?,
             load_limited: runs.iter().any(|run| run.load_limited),
+            worker_busy: spread(&|run| run.full.worker_busy)?,
+            load_busy: spread(&|run| run.full.load_busy)?,
             ns_full: spread(&|run| run.full.worker_ns_per_packet)?,
             ns_half: spread(&|run| run.half.worker_ns_per_packet)?,
             p50: optional(&|run| Some(run.half.latency?.p50)),
@@ -144,6 +150,7 @@ impl Report {
             [
                 "",
                 "thousand packets/s",
+                "busy %: worker/load",
                 "ns/packet, full",
                 "ns/packet, half",
                 "p50 / p99 / p99.9 µs, half",
@@ -153,21 +160,13 @@ impl Report {
             .map(str::to_owned),
         ];
         for case in self.cases() {
-            rows.push([
-                format!("{case}:"),
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-                String::new(),
-            ]);
+            rows.push(first_cells([format!("{case}:")]));
             let reference = self.contenders.iter().find_map(|contender| self.summary(&contender.name, &case));
             for outcome in self.outcomes.iter().filter(|outcome| outcome.case == case) {
                 rows.push(row(outcome, reference));
             }
         }
-        let mut widths = [0; 7];
+        let mut widths = [0; COLUMNS];
         for row in &rows {
             // A line that stands for a whole case may run over.
             if row[1..].iter().all(String::is_empty) {
@@ -204,16 +203,30 @@ impl Report {
     }
 }
 
-fn row(outcome: &Outcome, reference: Option<&Summary>) -> [String; 7] {
+const COLUMNS: usize = 8;
+
+type Row = [String; COLUMNS];
+
+/// A row whose other cells are empty.
+fn first_cells<const N: usize>(cells: [String; N]) -> Row {
+    let mut row = Row::default();
+    for (cell, first) in row.iter_mut().zip(cells) {
+        *cell = first;
+    }
+    row
+}
+
+fn row(outcome: &Outcome, reference: Option<&Summary>) -> Row {
     let name = format!("  {}", outcome.contender);
     let Some(summary) = &outcome.summary else {
-        return [name, "FAILED".to_owned(), String::new(), String::new(), String::new(), String::new(), String::new()];
+        return first_cells([name, "FAILED".to_owned()]);
     };
     let at_least = if summary.load_limited { "≥ " } else { "" };
     let microseconds = |spread: Option<Spread>| spread.map_or("-".to_owned(), |spread| format!("{:.0}", spread.median));
     [
         name,
         format!("{at_least}{}", spread(summary.packets_per_second, 1e3)),
+        format!("{:.0}/{:.0}", summary.worker_busy.median * 100.0, summary.load_busy.median * 100.0),
         spread(summary.ns_full, 1.0),
         spread(summary.ns_half, 1.0),
         [summary.p50, summary.p99, summary.p999].map(microseconds).join(" / "),
@@ -234,8 +247,14 @@ mod tests {
     use crate::workload::{Mode, PACKET_LEN, Pattern};
 
     fn run(packets_per_second: f64) -> Run {
-        let point =
-            Point { packets_per_second, loss: 0.0, worker_ns_per_packet: 1_000.0, load_busy: 0.5, latency: None };
+        let point = Point {
+            packets_per_second,
+            loss: 0.0,
+            worker_ns_per_packet: 1_000.0,
+            worker_busy: 1.0,
+            load_busy: 0.5,
+            latency: None,
+        };
         Run {
             packets_per_second,
             load_limited: false,

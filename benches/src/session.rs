@@ -66,7 +66,9 @@ pub struct Step {
     pub received: Received,
     /// Processor time of the worker, in nanoseconds; of the generator where it is the control.
     pub worker_ns: u64,
-    /// How much of its time the busier of the load's cores was busy, 0 to 1.
+    /// How much of the time the worker was busy while the load lasted, 0 to 1.
+    pub worker_busy: f64,
+    /// How much of it the busier of the load's cores was, 0 to 1.
     pub load_busy: f64,
     /// Whether the generator kept its schedule.
     pub on_schedule: bool,
@@ -156,10 +158,7 @@ impl Session {
         let loaded = self.usage()?;
         let received: Received =
             self.receiver.ask(&Request::End { packets: generated.packets, times: self.times.clone() })?;
-        let worker_ns = self.usage()?.worker - before.worker;
-        if let Some(worker) = &mut self.worker {
-            worker.check_alive()?;
-        }
+        let worker_ns = self.usage()?.worker.saturating_sub(before.worker);
         if let Some(wrong) = &received.wrong {
             bail!("{} of the packets that came out are wrong, the first: {wrong}", received.wrong_count);
         }
@@ -177,6 +176,7 @@ impl Session {
             seconds: generated.seconds,
             received,
             worker_ns,
+            worker_busy: loaded.worker.saturating_sub(before.worker) as f64 / 1e9 / generated.seconds,
             load_busy: load_ns as f64 / 1e9 / generated.seconds,
             on_schedule: generated.seconds < seconds * 1.03 + 0.01 && generated.refused == 0,
         })
@@ -190,11 +190,15 @@ impl Session {
         self.worker.as_ref().map(|worker| machine::memory(worker.id())).transpose()
     }
 
-    fn usage(&self) -> Result<Usage> {
+    /// Processor time so far. What has died has none any more, so that is asked first.
+    fn usage(&mut self) -> Result<Usage> {
         let generator = machine::cpu_ns(self.generator.id())?;
         let receiver = machine::cpu_ns(self.receiver.id())?;
-        let worker = match &self.worker {
-            Some(worker) => machine::cpu_ns(worker.id()).context("the worker has died")?,
+        let worker = match &mut self.worker {
+            Some(worker) => {
+                worker.check_alive()?;
+                machine::cpu_ns(worker.id())?
+            }
             None => generator,
         };
         Ok(Usage { worker, generator, receiver })
