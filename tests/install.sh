@@ -49,6 +49,7 @@ need_test() {
   have ffmpeg || packages+=(ffmpeg)
   have gst-launch-1.0 || packages+=(gstreamer1.0-tools)
   have_package gstreamer1.0-plugins-good || packages+=(gstreamer1.0-plugins-good)
+  have_package gstreamer1.0-plugins-bad || packages+=(gstreamer1.0-plugins-bad)
   have ip || packages+=(iproute2)
   have unshare || packages+=(util-linux)
   have node || packages+=(nodejs)
