@@ -153,7 +153,7 @@ function sentence(error, what) {
   const instead = what === "camera" ? "a synthetic picture is" : what === "microphone" ? "a synthetic tone is" : "a synthetic picture and tone are";
   const reasons = {
     NotAllowedError: `Access to the ${what} was denied`,
-    NotFoundError: `No ${what} was found`,
+    NotFoundError: `No ${what.replace(" and ", " or ")} was found`,
     NotReadableError: `Another program uses the ${what}`,
   };
   return `${reasons[error?.name] ?? `The ${what} could not be opened`}, so ${instead} sent.`;
