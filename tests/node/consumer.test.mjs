@@ -254,6 +254,8 @@ describe('media', () => {
     const count = heard().length;
     const other = await exit.consume({ producerId: producer.id, rtpCapabilities: plainCapabilities() });
     consumer.close();
+    // Once this is answered, the request before it has been done.
+    assert.deepEqual((await exit.dump()).consumerIds, [other.id]);
     say();
     const packets = await hear(count + 1);
     assert.equal(packets.length, count + 1);
