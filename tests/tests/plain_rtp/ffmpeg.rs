@@ -43,13 +43,13 @@ pub fn sender(audio: &Entrance, video: &Entrance, srtp_key: Option<&str>) -> Pro
 /// Receives what is described until it has decoded enough; any error ends it with a failure. It sends
 /// no reports.
 ///
-/// What is decoded gets new timestamps, because FFmpeg sets them back when the first sender report tells it how the
+/// What is decoded gets new timestamps (a second a picture), because FFmpeg sets them back when the first sender report tells it how the
 /// streams go together: sound usually begins before the first key frame.
 pub fn receiver(description: &str) -> Program {
     let line = format!(
         "-nostdin -hide_banner -nostats -loglevel level+info -xerror -err_detect explode \
          -protocol_whitelist file,udp,rtp,srtp -i {description} \
-         -map 0:v -vf setpts=N/15/TB -frames:v {VIDEO_FRAMES} -progress pipe:1 -f null - \
+         -map 0:v -vf setpts=N/TB -frames:v {VIDEO_FRAMES} -progress pipe:1 -f null - \
          -map 0:a -af volumedetect,asetpts=N/SR/TB -frames:a {AUDIO_FRAMES} -f null -"
     );
     Program::start("ffmpeg", &words(&line))
