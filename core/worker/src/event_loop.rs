@@ -17,9 +17,9 @@ use sfu_reactor::signal::{SIGINT, SIGTERM, Signals};
 use sfu_reactor::udp::RecvBatch;
 
 use crate::requests;
-use crate::sockets::{MAX_CONNECTIONS, SocketIo};
+use crate::sockets::SocketIo;
 use crate::transport::Kind;
-use crate::worker::Worker;
+use crate::worker::{TimerKey, Worker};
 
 const REQUESTS: Token = Token(0);
 const PAYLOADS: Token = Token(1);
@@ -32,6 +32,11 @@ const MAX_EVENTS: usize = 256;
 const BATCH_SLOTS: usize = 64;
 /// With GRO a message can be as long as this.
 const BATCH_SLOT_SIZE: usize = 65_536;
+
+/// Connections accepted per turn and listening socket.
+const MAX_ACCEPTED: usize = 64;
+/// How long a listening socket is left alone when a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// The loop and what it reads from.
 pub struct EventLoop {
@@ -185,7 +190,7 @@ impl EventLoop {
                     self.closed_connections.push(key);
                 }
             }
-            SocketIo::Listener(_) => self.accept(key),
+            SocketIo::Listener(_) => self.accept(now, key),
         }
         self.worker.sockets.update_interest(key);
     }
@@ -204,9 +209,9 @@ impl EventLoop {
         true
     }
 
-    /// Accepts what waits on a listening socket.
-    fn accept(&mut self, key: usize) {
-        loop {
+    /// Accepts what waits on a listening socket, up to a bound: strangers decide how much there is.
+    fn accept(&mut self, now: Instant, key: usize) {
+        for _ in 0..MAX_ACCEPTED {
             let Some(socket) = self.worker.sockets.get_mut(key) else { return };
             let transport = socket.transport;
             let SocketIo::Listener(listener) = &mut socket.io else { return };
@@ -214,7 +219,10 @@ impl EventLoop {
                 Ok(Some(stream)) => stream,
                 Ok(None) => return,
                 Err(error) => {
+                    // Out of descriptors, mostly. The connection still waits, so that polling would tell again at once.
                     crate::warn!(Ice, "cannot accept a connection: {error}");
+                    self.worker.sockets.set_accepting(key, false);
+                    self.worker.timers.set(TimerKey::Accept(key), now + ACCEPT_PAUSE);
                     return;
                 }
             };
@@ -224,12 +232,15 @@ impl EventLoop {
                 return;
             };
             // Dropping the stream closes it.
-            if webrtc.connection_count() >= MAX_CONNECTIONS {
+            if webrtc.connections.is_full() {
                 crate::warn!(Ice, "connection from {} refused: too many", stream.remote_addr());
                 continue;
             }
             match self.worker.sockets.insert_connection(key, stream) {
-                Ok(connection) => webrtc.add_connection(connection),
+                Ok(connection) => {
+                    webrtc.connections.add(now, connection);
+                    self.worker.schedule_trials(transport);
+                }
                 Err(error) => crate::warn!(Ice, "cannot keep a connection: {error}"),
             }
         }

@@ -21,9 +21,6 @@ const FIRST_TOKEN: u64 = 16;
 /// Bytes of the socket buffers of a media socket: a key frame to many viewers is a burst of megabytes.
 const SOCKET_BUFFER: usize = 4 << 20;
 
-/// Connections that one listening socket may have at a time; further ones are closed at once.
-pub const MAX_CONNECTIONS: usize = 32;
-
 /// One socket.
 #[derive(Debug)]
 pub struct Socket {
@@ -188,6 +185,18 @@ impl Sockets {
             Some(SocketIo::Udp(_)) => true,
             Some(SocketIo::Tcp(stream)) => stream.remote_addr() == path.remote,
             Some(SocketIo::Listener(_)) | None => false,
+        }
+    }
+
+    /// Stops or resumes asking a listening socket for connections. Other sockets are left as they are.
+    pub fn set_accepting(&mut self, key: usize, accepting: bool) {
+        let Some(socket) = self.table.get(key) else { return };
+        if !matches!(socket.io, SocketIo::Listener(_)) {
+            return;
+        }
+        let interest = if accepting { Interest::READ } else { Interest::NONE };
+        if let Err(error) = self.poller.modify(socket, token(key, socket.generation), interest) {
+            crate::error!("cannot change what a socket is polled for: {error}");
         }
     }
 

@@ -43,6 +43,10 @@ pub enum TimerKey {
     Ice(usize),
     /// DTLS retransmission of a transport.
     Dtls(usize),
+    /// A transport's ICE-TCP connections that no check has come by.
+    Trials(usize),
+    /// A listening socket that could not accept a connection.
+    Accept(usize),
     /// RTCP reports of a transport.
     Reports(usize),
     /// Transport-wide congestion control feedback of a transport.
@@ -220,6 +224,7 @@ impl Worker {
         for key in [
             TimerKey::Ice(transport),
             TimerKey::Dtls(transport),
+            TimerKey::Trials(transport),
             TimerKey::Reports(transport),
             TimerKey::Feedback(transport),
         ] {
@@ -253,12 +258,38 @@ impl Worker {
         }
     }
 
+    /// Sets when the next of a transport's connections is closed if no check comes by it.
+    pub fn schedule_trials(&mut self, transport: usize) {
+        let Some(Kind::WebRtc(webrtc)) = self.transports.get(transport).map(|transport| &transport.kind) else {
+            return;
+        };
+        match webrtc.connections.next_deadline() {
+            Some(deadline) => self.timers.set(TimerKey::Trials(transport), deadline),
+            None => {
+                self.timers.cancel(TimerKey::Trials(transport));
+            }
+        }
+    }
+
+    /// Closes a transport's connections that no check has come by for too long.
+    fn handle_trials_timeout(&mut self, now: Instant, transport: usize) {
+        if let Some(Kind::WebRtc(webrtc)) = self.transports.get_mut(transport).map(|transport| &mut transport.kind) {
+            while let Some(connection) = webrtc.connections.pop_expired(now) {
+                crate::debug!(Ice, "connection without a connectivity check closed");
+                self.sockets.remove(connection);
+            }
+        }
+        self.schedule_trials(transport);
+    }
+
     /// Does what has become due.
     pub fn handle_timers(&mut self, now: Instant) {
         while let Some(key) = self.timers.pop_expired(now) {
             match key {
                 TimerKey::Ice(transport) => self.handle_ice_timeout(now, transport),
                 TimerKey::Dtls(transport) => self.handle_dtls_timeout(now, transport),
+                TimerKey::Trials(transport) => self.handle_trials_timeout(now, transport),
+                TimerKey::Accept(listener) => self.sockets.set_accepting(listener, true),
                 TimerKey::Reports(transport) => self.send_reports(now, transport),
                 TimerKey::Feedback(transport) => self.send_feedback(now, transport),
                 TimerKey::Producer(producer) => self.handle_producer_timeout(now, producer),

@@ -2,93 +2,12 @@
 
 mod common;
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
-
 use common::media::*;
-use common::{PATIENCE, Worker};
+use common::webrtc::*;
 use serde_json::{Value, json};
-use sfu_proto::dtls::{self, Certificate, Dtls, Fingerprint, Role, SrtpKeys};
+use sfu_proto::dtls::Certificate;
 use sfu_proto::srtp::{Backend, Receiver, Sender};
-use sfu_proto::stun::{self, Class, Message, MessageBuilder, TransactionId};
-
-/// A router `r` with WebRtcTransport `t`, its dump, and where it listens for UDP.
-fn transport(options: Value) -> (Worker, Value, SocketAddr) {
-    let mut worker = Worker::start();
-    worker.ask("worker.createRouter", "undefined", json!({"routerId": "r"}));
-    let mut data = json!({
-        "transportId": "t", "listenIps": [{"ip": "127.0.0.1"}],
-        "enableUdp": true, "enableTcp": false, "preferUdp": false, "preferTcp": false,
-        "initialAvailableOutgoingBitrate": 1_000_000, "enableSctp": false, "isDataChannel": true,
-        "maxSctpMessageSize": 262_144,
-    });
-    merge(&mut data, options);
-    let dump = worker.ask("router.createWebRtcTransport", "r", data);
-    let candidate = &dump["iceCandidates"][0];
-    let address = format!("{}:{}", candidate["ip"].as_str().unwrap(), candidate["port"]);
-    (worker, dump.clone(), address.parse().unwrap())
-}
-
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap()
-}
-
-/// A connectivity check as a browser sends it, with this password.
-fn check(ice: &Value, password: &str, nominate: bool) -> Vec<u8> {
-    let builder = MessageBuilder::new(Class::Request, stun::METHOD_BINDING, TransactionId([7; 12]))
-        .username(&format!("{}:browser", text(ice, "usernameFragment")))
-        .ice_controlling(1)
-        .priority(1_853_824_767);
-    let builder = if nominate { builder.use_candidate() } else { builder };
-    builder.message_integrity(password.as_bytes()).fingerprint().finish()
-}
-
-/// Sends checks until one is answered with success, as ICE does.
-fn nominate(peer: &Peer, ice: &Value, to: SocketAddr) {
-    peer.send(to, &check(ice, text(ice, "password"), true));
-    let answer = peer.receive();
-    let answer = Message::parse(&answer).unwrap();
-    assert_eq!(answer.class(), Class::SuccessResponse);
-    assert!(answer.check_message_integrity(text(ice, "password").as_bytes()) && answer.check_fingerprint());
-    assert_eq!(answer.xor_mapped_address(), Ok(Some(peer.address())));
-}
-
-/// Does the peer's side of the handshake, as the client, and returns the keys.
-fn shake_hands(peer: &Peer, certificate: &Certificate, remote: &Value, to: SocketAddr) -> SrtpKeys {
-    let fingerprint = remote.as_array().unwrap().iter().find(|one| one["algorithm"] == "sha-256").unwrap();
-    let fingerprint = Fingerprint::parse("sha-256", text(fingerprint, "value")).unwrap();
-    let mut association = Dtls::new(certificate, Role::Client, Some(fingerprint)).unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    association.start(Instant::now());
-    peer.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-    let keys = loop {
-        while let Some(datagram) = association.poll_transmit() {
-            peer.send(to, &datagram);
-        }
-        match association.poll_event() {
-            Some(dtls::Event::Connected { keys, .. }) => break keys,
-            Some(other) => panic!("{other:?}"),
-            None => {}
-        }
-        assert!(Instant::now() < deadline, "the handshake did not end");
-        let mut buffer = [0; 2048];
-        match peer.socket.recv(&mut buffer) {
-            Ok(length) if (20..64).contains(&buffer[0]) => {
-                association.handle_packet(Instant::now(), &buffer[..length]).unwrap();
-            }
-            _ => association.handle_timeout(Instant::now()),
-        }
-    };
-    peer.socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    keys
-}
-
-fn connect_parameters(certificate: &Certificate) -> Value {
-    let fingerprint = certificate.fingerprint(dtls::FingerprintAlgorithm::Sha256).unwrap();
-    json!({"dtlsParameters": {
-        "role": "client", "fingerprints": [{"algorithm": "sha-256", "value": fingerprint.value()}],
-    }})
-}
+use sfu_proto::stun::{Class, Message};
 
 #[test]
 fn ice_then_dtls_then_media_with_every_state_notified() {
@@ -98,12 +17,12 @@ fn ice_then_dtls_then_media_with_every_state_notified() {
     let answer = worker.ask("transport.connect", "t", connect_parameters(&certificate));
     assert_eq!(answer["dtlsLocalRole"], "server");
 
-    nominate(&peer, &dump["iceParameters"], to);
+    nominate(&mut Udp { peer: &peer, to }, &dump["iceParameters"]);
     let states = [worker.notification("icestatechange"), worker.notification("iceselectedtuplechange")];
     assert_eq!(states[0]["targetId"], "t");
     assert_eq!(states[1]["data"]["iceSelectedTuple"]["remotePort"], json!(peer.address().port()));
 
-    let keys = shake_hands(&peer, &certificate, &dump["dtlsParameters"]["fingerprints"], to);
+    let keys = shake_hands(&mut Udp { peer: &peer, to }, &certificate, &dump["dtlsParameters"]["fingerprints"]);
     assert_eq!(keys.suite.name(), "AEAD_AES_256_GCM", "what the server prefers");
     let mut dtls_states = vec![worker.notification("dtlsstatechange")];
     while dtls_states.last().unwrap()["data"]["dtlsState"] != "connected" {
@@ -150,13 +69,13 @@ fn ice_then_dtls_then_media_with_every_state_notified() {
 fn a_restart_gives_new_credentials_and_the_media_path_moves() {
     let (mut worker, dump, to) = transport(json!({}));
     let peer = Peer::new();
-    nominate(&peer, &dump["iceParameters"], to);
+    nominate(&mut Udp { peer: &peer, to }, &dump["iceParameters"]);
     worker.notification("iceselectedtuplechange");
 
     let restarted = worker.ask("transport.restartIce", "t", Value::Null)["iceParameters"].clone();
     assert_ne!(restarted["password"], dump["iceParameters"]["password"]);
     let moved = Peer::new();
-    nominate(&moved, &restarted, to);
+    nominate(&mut Udp { peer: &moved, to }, &restarted);
     let tuple = worker.notification("iceselectedtuplechange");
     assert_eq!(tuple["data"]["iceSelectedTuple"]["remotePort"], json!(moved.address().port()));
 }
@@ -197,7 +116,7 @@ fn garbage_of_every_kind_is_survived_and_a_handshake_still_completes() {
     let certificate = Certificate::generate().unwrap();
     worker.ask("transport.connect", "t", connect_parameters(&certificate));
     let peer = Peer::new();
-    nominate(&peer, &dump["iceParameters"], to);
+    nominate(&mut Udp { peer: &peer, to }, &dump["iceParameters"]);
 
     // A fixed generator: the same bytes at each run.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -222,7 +141,7 @@ fn garbage_of_every_kind_is_survived_and_a_handshake_still_completes() {
     }
     while peer.socket.set_nonblocking(true).is_ok() && peer.socket.recv(&mut [0; 1500]).is_ok() {}
     peer.socket.set_nonblocking(false).unwrap();
-    shake_hands(&peer, &certificate, &dump["dtlsParameters"]["fingerprints"], to);
+    shake_hands(&mut Udp { peer: &peer, to }, &certificate, &dump["dtlsParameters"]["fingerprints"]);
 }
 
 #[test]
@@ -230,10 +149,12 @@ fn a_certificate_that_was_not_announced_is_refused() {
     let (mut worker, dump, to) = transport(json!({}));
     worker.ask("transport.connect", "t", connect_parameters(&Certificate::generate().unwrap()));
     let peer = Peer::new();
-    nominate(&peer, &dump["iceParameters"], to);
+    nominate(&mut Udp { peer: &peer, to }, &dump["iceParameters"]);
     let other = Certificate::generate().unwrap();
     // The client may believe itself connected; what counts is what the worker says.
-    let _ = std::panic::catch_unwind(|| shake_hands(&peer, &other, &dump["dtlsParameters"]["fingerprints"], to));
+    let _ = std::panic::catch_unwind(|| {
+        shake_hands(&mut Udp { peer: &peer, to }, &other, &dump["dtlsParameters"]["fingerprints"])
+    });
     loop {
         let state = worker.notification("dtlsstatechange");
         match text(&state["data"], "dtlsState") {

@@ -56,7 +56,12 @@ impl Worker {
                         webrtc.remove_connection(&mut self.sockets, connection);
                     }
                 }
-                ice::Event::TupleAdded(tuple) => crate::debug!(Ice, "tuple added: {tuple}"),
+                ice::Event::TupleAdded(tuple) => {
+                    crate::debug!(Ice, "tuple added: {tuple}");
+                    if let Some(connection) = webrtc.connection_of(&self.sockets, &tuple) {
+                        webrtc.connections.approve(connection);
+                    }
+                }
                 ice::Event::CredentialsRetired(_) => {}
             }
         }

@@ -4,6 +4,7 @@
 //! The kinds differ in how they find and authenticate the peer: [`webrtc`] by ICE and DTLS, [`plain`] by being told or
 //! by the first packet. Both end in the same things: a [`Path`] to send to, and a [`Protection`].
 
+pub mod connections;
 pub mod plain;
 mod traffic;
 pub mod webrtc;

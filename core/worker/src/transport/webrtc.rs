@@ -12,6 +12,7 @@ use sfu_channel::{DtlsParameters, DtlsRole, DtlsState, IceCandidate, IceParamete
 use sfu_proto::{dtls, ice};
 
 use super::Path;
+use super::connections::Connections;
 use super::plain::tuple;
 use crate::random::random_text;
 use crate::sockets::Sockets;
@@ -29,7 +30,7 @@ pub struct WebRtcTransport {
     /// Its listening sockets, UDP and TCP.
     sockets: Vec<usize>,
     /// Its ICE-TCP connections.
-    connections: Vec<usize>,
+    pub connections: Connections,
     candidates: Vec<IceCandidate>,
     /// The ICE agent.
     pub ice: ice::IceLite,
@@ -79,7 +80,7 @@ impl WebRtcTransport {
         }
         Ok(WebRtcTransport {
             sockets: keys,
-            connections: Vec::new(),
+            connections: Connections::default(),
             candidates,
             ice: ice::IceLite::new(credentials, Some(CONSENT_TIMEOUT)),
             dtls: None,
@@ -209,7 +210,7 @@ impl WebRtcTransport {
     /// Follows the agent's choice of tuple.
     pub fn select(&mut self, sockets: &Sockets, selected: Option<ice::Tuple>) {
         self.selected = selected.and_then(|tuple| {
-            self.sockets.iter().chain(&self.connections).copied().find_map(|key| {
+            self.sockets.iter().copied().chain(self.connections.keys()).find_map(|key| {
                 let socket = sockets.get(key)?;
                 let path = Path { socket: key, remote: tuple.remote };
                 (ice_tuple(socket.protocol(), socket.local, &path) == tuple && sockets.is_path(&path)).then_some(path)
@@ -217,19 +218,9 @@ impl WebRtcTransport {
         });
     }
 
-    /// Notes an accepted ICE-TCP connection. Returns the oldest one that isn't a valid tuple's when there are too many.
-    pub fn add_connection(&mut self, key: usize) {
-        self.connections.push(key);
-    }
-
-    /// How many ICE-TCP connections there are.
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
-    }
-
     /// The key of the connection that a tuple stands for.
     pub fn connection_of(&self, sockets: &Sockets, tuple: &ice::Tuple) -> Option<usize> {
-        self.connections.iter().copied().find(|key| {
+        self.connections.keys().find(|key| {
             let path = Path { socket: *key, remote: tuple.remote };
             sockets.get(*key).is_some_and(|socket| socket.local == tuple.local) && sockets.is_path(&path)
         })
@@ -237,7 +228,7 @@ impl WebRtcTransport {
 
     /// Closes an ICE-TCP connection.
     pub fn remove_connection(&mut self, sockets: &mut Sockets, key: usize) {
-        self.connections.retain(|known| *known != key);
+        self.connections.remove(key);
         sockets.remove(key);
     }
 
@@ -251,7 +242,7 @@ impl WebRtcTransport {
                 }
             }
         }
-        for key in self.sockets.drain(..).chain(self.connections.drain(..)) {
+        for key in self.sockets.drain(..).chain(std::mem::take(&mut self.connections).keys()) {
             sockets.remove(key);
         }
     }
