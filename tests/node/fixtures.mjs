@@ -1,6 +1,7 @@
 // What the tests share: codecs, parameters, and peers that send and receive RTP.
 
 import './worker-bin.mjs';
+import { after } from 'node:test';
 import { EventEmitter, once } from 'node:events';
 import dgram from 'node:dgram';
 import assert from 'node:assert/strict';
@@ -58,10 +59,15 @@ export const plainCapabilities = () => ({
   ]
 });
 
-// A worker that ends with the test or suite `t`, or by its `after`.
+// A worker that takes its ports below the ephemeral ones, which the tests' own sockets have.
 export async function createWorker(settings = {}) {
   return mediasoup.createWorker({ logLevel: 'warn', rtcMinPort: 10000, rtcMaxPort: 29999, ...settings });
 }
+
+// Workers that a failed test has left behind would keep this process from ending.
+const workers = new Set();
+mediasoup.observer.on('newworker', worker => workers.add(worker));
+after(() => { for (const worker of workers) worker.close(); });
 
 // What an emitter emits next under that name; fails when it does not.
 export async function next(emitter, event) {
@@ -102,6 +108,7 @@ export class Peer extends EventEmitter {
     });
     peer.socket.bind(0, '127.0.0.1');
     await once(peer.socket, 'listening');
+    peer.socket.unref();
     return peer;
   }
 
