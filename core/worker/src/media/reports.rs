@@ -85,10 +85,11 @@ impl Worker {
         }
         let info = consumer.stream.sent.sender_info(now, self.clock.ntp(now))?;
         consumer.last_report = Some(now);
-        let dlrr = consumer.stream.reference_time.map(|(last_receiver_report, at)| DlrrItem {
-            ssrc: info.ssrc,
-            last_receiver_report,
-            delay: to_compact(now.saturating_duration_since(at)),
+        // RFC 3611, 4.5: the item names the receiver, which knows by it that it is meant.
+        let dlrr = consumer.stream.reference_time.map(|time| DlrrItem {
+            ssrc: time.ssrc,
+            last_receiver_report: time.compact,
+            delay: to_compact(now.saturating_duration_since(time.at)),
         });
         Some(Report { info, cname: consumer.stream.cname().to_owned(), dlrr })
     }

@@ -9,6 +9,7 @@ use sfu_proto::rtcp::{
 };
 
 use super::recv_stream::KeyFrameRequest;
+use super::send_stream::ReferenceTime;
 use crate::transport::Protection;
 use crate::worker::Worker;
 
@@ -54,8 +55,9 @@ impl Worker {
                     for block in report.blocks() {
                         match block {
                             XrBlock::ReceiverReferenceTime(ntp) => {
+                                let time = ReferenceTime { ssrc: report.ssrc, compact: ntp.compact(), at: now };
                                 for consumer in &self.transports[transport].consumers {
-                                    self.consumers[*consumer].stream.reference_time = Some((ntp.compact(), now));
+                                    self.consumers[*consumer].stream.reference_time = Some(time);
                                 }
                             }
                             XrBlock::Dlrr(items) => {

@@ -56,8 +56,19 @@ pub struct SendStream {
     pub sent: send::Stream,
     /// How well it goes.
     pub score: Score,
-    /// The receiver's last reference time (RFC 3611, 4.4), in the middle 32 bits of its NTP time, and when it came.
-    pub reference_time: Option<(u32, Instant)>,
+    /// The receiver's last reference time.
+    pub reference_time: Option<ReferenceTime>,
+}
+
+/// A receiver's reference time (RFC 3611, 4.4).
+#[derive(Debug, Clone, Copy)]
+pub struct ReferenceTime {
+    /// The SSRC of the receiver.
+    pub ssrc: u32,
+    /// The middle 32 bits of its NTP time.
+    pub compact: u32,
+    /// When it came.
+    pub at: Instant,
 }
 
 /// Its retransmission stream.

@@ -104,6 +104,37 @@ pub fn rtp(payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32, payload: 
     packet
 }
 
+/// An RTP packet with header extensions, each an id and a value of 1 to 16 bytes (RFC 8285, one-byte headers).
+pub fn rtp_with(extensions: &[(u8, &[u8])], packet: &[u8]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (id, value) in extensions {
+        block.push(id << 4 | (value.len() - 1) as u8);
+        block.extend_from_slice(value);
+    }
+    block.resize(block.len().next_multiple_of(4), 0);
+    let words = (block.len() / 4) as u16;
+    let head = [&packet[..12], &[0xbe, 0xde], &words.to_be_bytes(), &block].concat();
+    let mut packet = [&head, &packet[12..]].concat();
+    packet[0] |= 0x10;
+    packet
+}
+
+/// The header extensions of an RTP packet (RFC 8285, one-byte headers).
+pub fn extensions(packet: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    assert_eq!((packet[0] & 0x1f, &packet[12..14]), (0x10, &[0xbe, 0xde][..]), "one-byte headers and no CSRC");
+    let mut rest = &packet[16..packet.len() - payload(packet).len()];
+    let mut found = Vec::new();
+    while let [head, more @ ..] = rest {
+        rest = more;
+        if *head != 0 {
+            let (value, more) = rest.split_at(usize::from(head & 15) + 1);
+            found.push((head >> 4, value.to_vec()));
+            rest = more;
+        }
+    }
+    found
+}
+
 pub fn sequence(packet: &[u8]) -> u16 {
     u16::from_be_bytes([packet[2], packet[3]])
 }
@@ -254,14 +285,19 @@ pub struct Scene {
 impl Scene {
     /// Producer `p` on transport `in` (comedia), consumer `c` on transport `out`, router `r`.
     pub fn new() -> Scene {
+        Scene::with(produce("p"), consume("c", "p"))
+    }
+
+    /// The same with other requests to produce and consume.
+    pub fn with(produce: Value, consume: Value) -> Scene {
         let mut worker = Worker::start();
         worker.ask("worker.createRouter", "undefined", json!({"routerId": "r"}));
         let inlet = listens(&create_plain(&mut worker, "r", "in", json!({"comedia": true})));
         let outlet = listens(&create_plain(&mut worker, "r", "out", json!({})));
         let (sender, receiver) = (Peer::new(), Peer::new());
         worker.ask("transport.connect", "out", json!({"ip": "127.0.0.1", "port": receiver.address().port()}));
-        worker.ask("transport.produce", "in", produce("p"));
-        worker.ask("transport.consume", "out", consume("c", "p"));
+        worker.ask("transport.produce", "in", produce);
+        worker.ask("transport.consume", "out", consume);
         Scene { worker, sender, receiver, inlet, outlet }
     }
 
