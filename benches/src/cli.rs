@@ -3,7 +3,7 @@
 use crate::machine::{Cores, Machine};
 use crate::measure::{self, Durations, Run, TOLERATED_LOSS};
 use crate::report::{Outcome, Report};
-use crate::session::{Case, Contender, Session};
+use crate::session::{Case, Contender, Session, Setting};
 use crate::worker::{Worker, srtp_backends};
 use crate::workload::{Mode, PACKET_LEN, Pattern};
 use crate::{generator, plot, receiver};
@@ -54,6 +54,10 @@ struct Options {
     #[arg(long)]
     no_control: bool,
 
+    /// Let receivers take trains of datagrams uncut (UDP_GRO): kinder to workers that send trains than a network would be
+    #[arg(long)]
+    receive_trains: bool,
+
     /// Where the results go: PATH.json and PATH.svg [default: benches/results/forward; with --quick nowhere]
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
@@ -101,6 +105,7 @@ pub fn main() -> Result<ExitCode> {
 fn run(options: &Options, directory: &Path) -> Result<Report> {
     let cores = Cores::divide()?;
     let durations = if options.quick { Durations::QUICK } else { Durations::FULL };
+    let setting = Setting { cores, receive_trains: options.receive_trains, directory };
     let machine = Machine::describe();
     let (contenders, absent) = contenders(options, cores, directory)?;
     let cases = cases(options);
@@ -125,7 +130,7 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
                 let guess = results.iter().flatten().next_back().map_or(100_000.0, |run| run.packets_per_second);
                 let what = format!("{}, {case}, repetition {}", contender.name, repetition + 1);
                 let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
-                let result = Session::start(contender, case, cores, directory)
+                let result = Session::start(contender, case, setting)
                     .and_then(|mut session| measure::run(&mut session, case.consumers, guess, durations, &mut tell));
                 if let Err(error) = &result {
                     progress.suspend(|| eprintln!("FAILED: {what}: {error:#}."));
@@ -148,6 +153,7 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
     Ok(Report {
         machine,
         cores,
+        receive_trains: options.receive_trains,
         packet_len: PACKET_LEN,
         tolerated_loss: TOLERATED_LOSS,
         durations,

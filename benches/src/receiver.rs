@@ -23,6 +23,8 @@ pub enum Request {
     Open {
         /// How many.
         consumers: usize,
+        /// Whether to take trains of datagrams as they are (UDP_GRO).
+        trains: bool,
     },
     /// How packets are protected. Answer: nothing.
     Keys {
@@ -147,8 +149,8 @@ impl Receiver {
 
     fn handle(&mut self, request: Request, requests: &mut Requests) -> Result<()> {
         match request {
-            Request::Open { consumers } => {
-                let ports = self.open(consumers);
+            Request::Open { consumers, trains } => {
+                let ports = self.open(consumers, trains);
                 requests.answer(ports)
             }
             Request::Keys { mode, keys } => {
@@ -168,8 +170,8 @@ impl Receiver {
         }
     }
 
-    fn open(&mut self, consumers: usize) -> Result<Vec<u16>> {
-        let options = UdpOptions { receive_buffer: Some(1 << 22), ..UdpOptions::default() };
+    fn open(&mut self, consumers: usize, trains: bool) -> Result<Vec<u16>> {
+        let options = UdpOptions { receive_buffer: Some(1 << 22), gro: trains, ..UdpOptions::default() };
         self.consumers.clear();
         for index in 0..consumers {
             let socket = UdpSocket::bind("127.0.0.1:0".parse()?, &options)?;
@@ -359,7 +361,7 @@ mod tests {
     impl Bench {
         fn new(name: &str, consumers: usize) -> Self {
             let mut receiver = Receiver::new().unwrap();
-            let ports = receiver.open(consumers).unwrap();
+            let ports = receiver.open(consumers, false).unwrap();
             let sender = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &UdpOptions::default()).unwrap();
             let times = std::env::temp_dir().join(format!("bench-receiver-{name}-{}", std::process::id()));
             fs::write(&times, 5_u64.to_ne_bytes().repeat(10)).unwrap();

@@ -17,6 +17,8 @@ pub struct Report {
     pub machine: Machine,
     /// Where each process ran.
     pub cores: Cores,
+    /// Whether receivers took trains of datagrams as they were.
+    pub receive_trains: bool,
     /// Bytes of an RTP packet.
     pub packet_len: usize,
     /// The loss that counts as none.
@@ -274,6 +276,7 @@ mod tests {
         let report = Report {
             machine: Machine::describe(),
             cores: Cores { worker: 1, generator: 0, receiver: 0 },
+            receive_trains: false,
             packet_len: PACKET_LEN,
             tolerated_loss: TOLERATED_LOSS,
             durations: Durations::QUICK,

@@ -46,6 +46,20 @@ impl std::fmt::Display for Case {
     }
 }
 
+/// What holds for all contenders and cases of an invocation.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'a> {
+    /// Which process runs where.
+    pub cores: Cores,
+    /// Whether receivers take trains of datagrams as they are (UDP_GRO).
+    ///
+    /// Off, the kernel cuts the trains that a worker sends before it queues them, in the worker's time, as it does for most network
+    /// cards. On, a train passes loopback as one packet, which flatters a worker that sends trains.
+    pub receive_trains: bool,
+    /// For files that pass between the processes.
+    pub directory: &'a Path,
+}
+
 /// How a step is checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Checks {
@@ -109,15 +123,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// Sets it up. `directory` is for files that pass between the processes.
+    /// Sets it up.
     ///
     /// # Errors
     /// Something can't be started, or the worker refuses a request.
-    pub fn start(contender: &Contender, case: Case, cores: Cores, directory: &Path) -> Result<Self> {
+    pub fn start(contender: &Contender, case: Case, setting: Setting<'_>) -> Result<Self> {
+        let Setting { cores, receive_trains, directory } = setting;
         let generator_core = if contender.program.is_some() { cores.generator } else { cores.worker };
         let generator = Helper::start("generator", generator_core)?;
         let mut receiver = Helper::start("receiver", cores.receiver)?;
-        let ports: Vec<u16> = receiver.ask(&Request::Open { consumers: case.consumers })?;
+        let ports: Vec<u16> = receiver.ask(&Request::Open { consumers: case.consumers, trains: receive_trains })?;
         let (worker, targets, payload_type) = match &contender.program {
             Some(program) => {
                 let mut worker = Worker::start(program, &contender.arguments, cores.worker, directory)?;
