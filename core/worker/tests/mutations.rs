@@ -83,13 +83,16 @@ fn bytes_received(worker: &mut Worker, transport: &str) -> u64 {
     worker.ask("transport.getStats", transport, Value::Null)[0]["bytesReceived"].as_u64().unwrap()
 }
 
+/// Appends a packet.
+type Writer<'a> = &'a dyn Fn(&mut Vec<u8>);
+
 /// Each kind of RTCP about the streams of the scene, one a packet, and all as one compound.
 fn rtcp_packets() -> Vec<Vec<u8>> {
     let info = SenderInfo { ssrc: SENT_SSRC, ntp: Ntp(1 << 40), rtp_timestamp: 1, packet_count: 2, octet_count: 3 };
     let block =
         |ssrc| ReportBlock { ssrc, fraction_lost: 1, packets_lost: 2, highest_sequence: 3, ..ReportBlock::default() };
     let dlrr = DlrrItem { ssrc: SENT_SSRC, last_receiver_report: 1, delay: 2 };
-    let writers: [&dyn Fn(&mut Vec<u8>); 9] = [
+    let writers: [Writer<'_>; 9] = [
         &|out| write_sender_report(out, &info, &[block(RECEIVED_SSRC)]),
         &|out| write_receiver_report(out, 4242, &[block(RECEIVED_SSRC), block(RECEIVED_RTX_SSRC)]),
         &|out| write_sdes_cname(out, SENT_SSRC, "somebody"),

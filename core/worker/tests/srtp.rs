@@ -1,4 +1,5 @@
-//! SRTP over plain transports: in and out, every suite, and what must not get through.
+//! SRTP over plain transports: in and out, every suite, and what must not get through, with each implementation that the
+//! worker was built with. The peer's is always the project's own.
 
 mod common;
 
@@ -13,6 +14,14 @@ fn key(suite: Suite, seed: u8) -> Vec<u8> {
     (0..suite.key_and_salt_len()).map(|index| seed.wrapping_add(index as u8)).collect()
 }
 
+/// The names of the implementations, as `--srtpBackend` takes them.
+const BACKENDS: &[&str] = if cfg!(feature = "libsrtp") { &["evp", "libsrtp2"] } else { &["evp"] };
+
+/// Each implementation with each suite.
+fn every_case() -> impl Iterator<Item = (&'static str, Suite)> {
+    BACKENDS.iter().flat_map(|backend| Suite::ALL.into_iter().map(move |suite| (*backend, suite)))
+}
+
 struct Scene {
     worker: Worker,
     sender: Peer,
@@ -23,8 +32,8 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(suite: Suite) -> Scene {
-        let mut worker = Worker::start();
+    fn new(backend: &str, suite: Suite) -> Scene {
+        let mut worker = Worker::start_with(&[&format!("--srtpBackend={backend}")]);
         worker.ask("worker.createRouter", "undefined", json!({"routerId": "r"}));
         let secure = json!({"enableSrtp": true, "srtpCryptoSuite": suite.name()});
         let mut comedia = secure.clone();
@@ -74,23 +83,23 @@ impl Scene {
 
 #[test]
 fn every_suite_in_and_out() {
-    for suite in Suite::ALL {
-        let mut scene = Scene::new(suite);
+    for (backend, suite) in every_case() {
+        let mut scene = Scene::new(backend, suite);
         for index in 0..20_u8 {
             let packet = scene.protected(u16::from(index), &vp8(index == 0, index));
             scene.sender.send(scene.inlet, &packet);
         }
         for index in 0..20_u8 {
             let packet = scene.receive();
-            assert_eq!(payload(&packet), vp8(index == 0, index), "{suite:?}");
+            assert_eq!(payload(&packet), vp8(index == 0, index), "{backend} {suite:?}");
         }
     }
 }
 
 #[test]
 fn replays_forgeries_and_clear_packets_go_nowhere() {
-    for suite in Suite::ALL {
-        let mut scene = Scene::new(suite);
+    for (backend, suite) in every_case() {
+        let mut scene = Scene::new(backend, suite);
         let first = scene.protected(1, &vp8(true, 1));
         let mut forged = scene.protected(2, &vp8(false, 66));
         let third = scene.protected(3, &vp8(false, 3));
@@ -98,9 +107,9 @@ fn replays_forgeries_and_clear_packets_go_nowhere() {
         for packet in [&first, &first, &forged, &rtp(SENT_PT, 4, 0, SENT_SSRC, &vp8(true, 67)), &first, &third] {
             scene.sender.send(scene.inlet, packet);
         }
-        assert_eq!(payload(&scene.receive()), vp8(true, 1), "{suite:?}");
-        assert_eq!(payload(&scene.receive()), vp8(false, 3), "{suite:?}");
-        assert_eq!(scene.worker.ask("producer.getStats", "p", Value::Null)[0]["packetCount"], 2, "{suite:?}");
+        assert_eq!(payload(&scene.receive()), vp8(true, 1), "{backend} {suite:?}");
+        assert_eq!(payload(&scene.receive()), vp8(false, 3), "{backend} {suite:?}");
+        assert_eq!(scene.worker.ask("producer.getStats", "p", Value::Null)[0]["packetCount"], 2, "{backend} {suite:?}");
     }
 }
 
