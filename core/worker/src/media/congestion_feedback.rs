@@ -55,11 +55,14 @@ impl CongestionFeedback {
         }
     }
 
-    /// Appends what is to be told now; `max_bitrate` (bits per second, 0 for none) bounds `ssrcs` together.
-    pub fn poll(&mut self, now: Instant, max_bitrate: u64, ssrcs: &[u32], out: &mut Vec<u8>) {
-        if let Some(arrivals) = &mut self.arrivals {
-            while arrivals.poll_feedback(out, MAX_SIZE) {}
-        }
+    /// Appends one packet about arrivals, which fills a datagram at most. Returns whether there was something to tell.
+    pub fn poll_arrivals(&mut self, out: &mut Vec<u8>) -> bool {
+        self.arrivals.as_mut().is_some_and(|arrivals| arrivals.poll_feedback(out, MAX_SIZE))
+    }
+
+    /// Appends the bound of the bit rate when it is to be told: `max_bitrate` (bits per second, 0 for none) for `ssrcs`
+    /// together.
+    pub fn poll_limit(&mut self, now: Instant, max_bitrate: u64, ssrcs: &[u32], out: &mut Vec<u8>) {
         match self.limit {
             _ if max_bitrate > 0 => {
                 let due = self.limit.is_none_or(|(told, at)| told != max_bitrate || now >= at + LIMIT_INTERVAL);

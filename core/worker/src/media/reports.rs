@@ -149,7 +149,11 @@ impl Worker {
             0 => Vec::new(),
             _ => producers.flat_map(|producer| producer.streams.iter().map(|stream| stream.ssrc())).collect(),
         };
-        self.send_rtcp(now, transport, |out| feedback.poll(now, max_bitrate, &ssrcs, out));
+        let mut more = true;
+        while std::mem::take(&mut more) {
+            self.send_rtcp(now, transport, |out| more = feedback.poll_arrivals(out));
+        }
+        self.send_rtcp(now, transport, |out| feedback.poll_limit(now, max_bitrate, &ssrcs, out));
         self.transports[transport].congestion_feedback = Some(feedback);
     }
 }

@@ -1,6 +1,7 @@
 //! Media by hand: parameters as the library writes them, RTP packets, and the sockets that stand for peers.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -49,30 +50,33 @@ impl Peer {
 
     /// The next RTP packet; RTCP that comes before it is passed over.
     pub fn receive_rtp(&self) -> Vec<u8> {
-        loop {
-            let packet = self.receive();
-            if !is_rtcp(&packet) {
-                return packet;
-            }
-        }
+        self.receive_until("an RTP packet", |packet| (!is_rtcp(packet)).then(|| packet.to_vec()))
     }
 
     /// The next RTCP packet with this type and count field; all else that comes before it is passed over.
     pub fn receive_rtcp(&self, packet_type: u8, count: u8) -> Vec<u8> {
-        loop {
-            let datagram = self.receive();
-            if !is_rtcp(&datagram) {
-                continue;
-            }
-            let mut rest = &datagram[..];
+        self.receive_until("an RTCP packet of that type", |datagram| {
+            let mut rest = if is_rtcp(datagram) { datagram } else { &[] };
             while rest.len() >= 4 {
                 let length = 4 * (1 + usize::from(u16::from_be_bytes([rest[2], rest[3]])));
                 if rest[1] == packet_type && rest[0] & 31 == count {
-                    return rest[..length].to_vec();
+                    return Some(rest[..length].to_vec());
                 }
                 rest = rest.get(length..).unwrap_or_default();
             }
+            None
+        })
+    }
+
+    /// What `wanted` makes of the first datagram that it wants; others that come before it are passed over.
+    fn receive_until(&self, what: &str, wanted: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(found) = wanted(&self.receive()) {
+                return found;
+            }
         }
+        panic!("{what} did not come");
     }
 
     /// Everything that is here now. Call it after an answer of the worker that came later than what sent the packets.
@@ -309,14 +313,14 @@ impl Scene {
 
     /// Waits until the producer has received that many packets in all.
     pub fn settle(&mut self, packets: u64) {
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let stats = self.worker.ask("producer.getStats", "p", Value::Null);
             let count: u64 = stats.as_array().unwrap().iter().filter_map(|stat| stat["packetCount"].as_u64()).sum();
             if count >= packets {
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "the producer has {count} of {packets} packets: {stats}");
+            assert!(Instant::now() < deadline, "the producer has {count} of {packets} packets: {stats}");
         }
     }
 }
