@@ -9,8 +9,8 @@ export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 DEBUG := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
 RELEASE := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
 
-# Always the same selection of packages and features: another one would build AWS-LC again.
-SELECTION := --workspace --all-features
+# Always the same selection of packages, features and targets: another one would build AWS-LC again.
+SELECTION := --workspace --all-features --all-targets
 
 NPM_CI := npm ci --ignore-scripts --no-audit --no-fund
 
@@ -33,19 +33,19 @@ test: ## runs everything that CI runs
 
 lint: ## checks formatting and clippy's advice
 	cargo fmt --all --check
-	cargo clippy $(SELECTION) --all-targets -- --deny warnings
+	cargo clippy $(SELECTION) -- --deny warnings
 
 # The programs first: tests start them as processes.
 test-rust: ## runs the tests of all crates, libsrtp2's included
-	cargo build $(SELECTION) --bins
-	cargo test $(SELECTION)
+	cargo build $(SELECTION)
+	cargo test --workspace --all-features
 
 test-node: ## runs the unmodified npm package mediasoup on our worker
-	cargo build $(SELECTION) --bins
+	cargo build $(SELECTION)
 	cd tests/node && $(NPM_CI) && SFU_WORKER_BIN=$(DEBUG)/sfu-worker node --test
 
 test-browser: ## runs the conference with real browsers
-	cargo build $(SELECTION) --bins
+	cargo build $(SELECTION)
 	cd tests/browser && $(NPM_CI) && SFU_CONFERENCE_BIN=$(DEBUG)/sfu-conference node --test
 
 # What the book shows of a run is what the programs print today.
