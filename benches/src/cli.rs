@@ -113,7 +113,8 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
     let takes_part = |contender: &Contender, case: &Case| contender.modes.contains(&case.mode);
     let total: usize =
         cases.iter().map(|case| contenders.iter().filter(|contender| takes_part(contender, case)).count()).sum();
-    let progress = ProgressBar::new((total * options.repetitions) as u64);
+    let total = total * options.repetitions;
+    let progress = ProgressBar::new(total as u64);
     progress
         .set_style(ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len}, {eta} left  {wide_msg}")?);
     progress.enable_steady_tick(Duration::from_millis(500));
@@ -129,6 +130,10 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
                 // The search begins where the repetition before has ended.
                 let guess = results.iter().flatten().next_back().map_or(100_000.0, |run| run.packets_per_second);
                 let what = format!("{}, {case}, repetition {}", contender.name, repetition + 1);
+                // Without a terminal there is no bar; a log says where it is.
+                if progress.is_hidden() {
+                    eprintln!("{}/{total}: {what}", progress.position() + 1);
+                }
                 let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
                 let result = Session::start(contender, case, setting)
                     .and_then(|mut session| measure::run(&mut session, case.consumers, guess, durations, &mut tell));
