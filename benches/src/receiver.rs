@@ -3,7 +3,7 @@
 use crate::link::Requests;
 use crate::machine::monotonic_ns;
 use crate::stats::Latency;
-use crate::workload::{CONSUMER_PAYLOAD_TYPE, HEADER_LEN, Mode, Packets, consumer_ssrc, number_of};
+use crate::workload::{CONSUMER_PAYLOAD_TYPE, HEADER_LEN, Mode, Packets, consumer_ssrc, is_from_before, number_of};
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -72,8 +72,8 @@ pub struct Received {
     pub calls: u64,
 }
 
-/// Nothing for so long means that nothing more will come.
-const QUIET: Duration = Duration::from_millis(100);
+/// Nothing for so long means that nothing more will come: longer than a busy machine keeps a worker off its core.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// Serves the runner until it goes.
 ///
@@ -289,6 +289,8 @@ impl Consumer {
         match self.seen.insert(number - step.first) {
             Some(true) => {}
             Some(false) => self.duplicates += 1,
+            // Counted as lost where it belongs.
+            None if is_from_before(timestamp, step.first) => return Ok(()),
             None => bail!("timestamp {timestamp} belongs to no packet of this step"),
         }
         // Spread over the consumers, so that all of them are sampled.

@@ -187,6 +187,13 @@ pub fn number_of(timestamp: u32, first: u64) -> Option<u64> {
     ticks.is_multiple_of(TICKS).then(|| first + u64::from(ticks / TICKS))
 }
 
+/// Whether the packet with this timestamp is one of the 2^27 before the given one: a straggler of an earlier step.
+#[must_use]
+pub fn is_from_before(timestamp: u32, first: u64) -> bool {
+    let ticks = (first as u32).wrapping_mul(TICKS).wrapping_sub(timestamp);
+    ticks.is_multiple_of(TICKS) && (1..=1 << 27).contains(&(ticks / TICKS)) && u64::from(ticks / TICKS) <= first
+}
+
 /// A key frame now and then: a forwarder of VP8 starts a consumer with one.
 fn mark(number: u64) -> [u8; MARKED] {
     let mut mark = [0_u8; MARKED];
@@ -205,6 +212,18 @@ fn mark(number: u64) -> [u8; MARKED] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stragglers_are_told_from_packets_to_come_and_from_rubbish() {
+        let timestamp = |number: u64| (number as u32).wrapping_mul(TICKS);
+        // Far enough that timestamps have wrapped around.
+        for first in [5, 1 << 30, (1 << 30) + 7] {
+            assert!(is_from_before(timestamp(first - 1), first) && is_from_before(timestamp(first - 5), first));
+            assert!(!is_from_before(timestamp(first), first) && !is_from_before(timestamp(first + 1000), first));
+            assert!(!is_from_before(timestamp(first - 1) + 1, first));
+        }
+        assert!(!is_from_before(timestamp(0).wrapping_sub(TICKS), 0), "nothing is before the first packet");
+    }
 
     #[test]
     fn a_packet_is_recognised_and_a_changed_one_is_not() {
