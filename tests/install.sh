@@ -61,11 +61,13 @@ have() { type -P "$1" >/dev/null; }
 
 have_package() { have dpkg-query && dpkg-query --show --showformat='${Status}' "$1" 2>/dev/null | grep -q "ok installed"; }
 
-# bindgen loads libclang by itself from one of these places, or from LIBCLANG_PATH.
+# bindgen loads libclang by itself from one of these places, or from LIBCLANG_PATH. (libclang-cpp.so is another library.)
 have_libclang() {
-  compgen -G "${LIBCLANG_PATH:-/nonexistent}/libclang*.so*" >/dev/null ||
-    compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" >/dev/null ||
-    compgen -G "/usr/lib/*/libclang*.so*" >/dev/null
+  local place
+  for place in "${LIBCLANG_PATH:-/nonexistent}" "/usr/lib/llvm-*/lib" "/usr/lib/*" "/usr/lib" "/usr/lib64"; do
+    compgen -G "$place/libclang.so*" >/dev/null || compgen -G "$place/libclang-[0-9]*.so*" >/dev/null && return
+  done
+  return 1
 }
 
 # The browser that the tests start: the variable CHROMIUM_BIN, or one of the usual names.
