@@ -3,7 +3,7 @@
 #
 #   tests/install.sh build     a C and C++ compiler, cmake and libclang (for AWS-LC), Rust
 #   tests/install.sh test      that, and what the tests use: libsrtp2, Node.js, Chromium, ffmpeg, GStreamer, ...
-#   tests/install.sh book      that, and mdBook
+#   tests/install.sh book      what is built with, what the book's commands use, and mdBook
 #
 # Packages come from apt (with sudo when not root), Rust from rustup. What is there already is left alone; when nothing is
 # missing, nothing is run. On another distribution it names what is missing and stops.
@@ -17,7 +17,7 @@ main() {
   case "${1:-}" in
     build) need_build ;;
     test) need_build; need_test ;;
-    book) need_build ;;
+    book) need_build; need_book ;;
     *) fail "usage: tests/install.sh build|test|book" ;;
   esac
   install_packages
@@ -55,6 +55,15 @@ need_test() {
   have node || packages+=(nodejs)
   have npm || packages+=(npm)
   find_chromium >/dev/null || packages+=("$(chromium_package)")
+}
+
+# What the pages' commands use.
+need_book() {
+  nc -h 2>&1 | grep -q OpenBSD || packages+=(netcat-openbsd)
+  have socat || packages+=(socat)
+  have strace || packages+=(strace)
+  have tshark || packages+=(tshark)
+  have ss || packages+=(iproute2)
 }
 
 have() { type -P "$1" >/dev/null; }

@@ -1,13 +1,17 @@
 //! The demonstration: a server and its clients in one process, with a transcript of who did what.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, ensure};
 use ch01_simplest_server::{Event, serve_tcp, serve_udp};
+use stage::Transcript;
+use stage::capture::Capture;
+use stage::transcript::time;
 
 /// How long the silent client keeps the server to itself: long enough to see, short enough to wait for.
 const SILENCE: Duration = Duration::from_millis(400);
@@ -15,40 +19,44 @@ const SILENCE: Duration = Duration::from_millis(400);
 /// A client that hears nothing for this long is told so, instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Plays the whole demonstration, in well under ten seconds.
-pub fn run() -> anyhow::Result<()> {
-    let transcript = Transcript::new();
-    tcp(&transcript)?;
-    slow_client(&transcript)?;
-    udp(&transcript)
+/// Plays the whole demonstration, in well under ten seconds; datagrams go to the capture file as well.
+pub fn run(pcap: Option<&Path>) -> anyhow::Result<()> {
+    let mut transcript = Transcript::new();
+    tcp(&mut transcript)?;
+    slow_client(&mut transcript)?;
+    udp(&mut transcript, pcap)
 }
 
-fn tcp(transcript: &Transcript) -> anyhow::Result<()> {
+fn tcp(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("TCP: a message, and a half-closed peer that still gets its answer");
     let (server, events) = start_tcp()?;
     let mut client = connect(server)?;
+    transcript.line("client", format!("connect to {server}"));
+    tell(transcript, &events, 1)?;
     client.write_all(b"hello")?;
-    transcript.line("client", "write  5 bytes \"hello\"");
+    transcript.line("client", "write 5 bytes \"hello\"");
     client.shutdown(Shutdown::Write)?;
     transcript.line("client", "shutdown(SHUT_WR): it will send no more, but it still listens");
     let mut answer = String::new();
     client.read_to_string(&mut answer)?;
     ensure!(answer == "hello", "the echo was {answer:?}");
-    transcript.line("client", "read   5 bytes \"hello\", then 0: end of file");
-    transcript.events(&events, 2)
+    tell(transcript, &events, 1)?;
+    transcript.line("client", "read 5 bytes \"hello\", then 0: end of file");
+    Ok(())
 }
 
-fn slow_client(transcript: &Transcript) -> anyhow::Result<()> {
+fn slow_client(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("TCP: one silent client stops everyone");
     let (server, events) = start_tcp()?;
     let silent = connect(server)?;
-    transcript.line("silent", "connect, and say nothing");
-    transcript.events(&events, 1)?;
+    transcript.line("silent", format!("connect to {server}, and say nothing"));
+    tell(transcript, &events, 1)?;
 
     let mut eager = connect(server)?;
+    transcript.line("eager", format!("connect to {server}: it succeeds"));
+    transcript.note("the kernel completes the handshake and queues the connection for accept");
     eager.write_all(b"me too")?;
-    transcript.line("eager", "connect: the kernel completes the handshake, into the listen backlog");
-    transcript.line("eager", "write  6 bytes \"me too\": they wait in the kernel, nobody reads them");
+    transcript.line("eager", "write 6 bytes \"me too\": they wait in the kernel, nobody reads them");
 
     let asked = Instant::now();
     let mut answer = [0; 6];
@@ -59,15 +67,22 @@ fn slow_client(transcript: &Transcript) -> anyhow::Result<()> {
 
     drop(silent);
     transcript.line("silent", "close");
+    tell(transcript, &events, 2)?;
     eager.set_read_timeout(Some(PATIENCE))?;
     eager.read_exact(&mut answer)?;
-    transcript.line("eager", &format!("read   6 bytes \"me too\", {} ms after asking", asked.elapsed().as_millis()));
+    transcript.line("eager", format!("read 6 bytes \"me too\", {} after asking", time(asked.elapsed())));
     drop(eager);
-    transcript.events(&events, 3)
+    tell(transcript, &events, 1)
 }
 
-fn udp(transcript: &Transcript) -> anyhow::Result<()> {
+fn udp(transcript: &mut Transcript, pcap: Option<&Path>) -> anyhow::Result<()> {
     transcript.heading("UDP: no connection, so a silent client costs nothing");
+    let mut capture = match pcap {
+        Some(path) => {
+            Some(Capture::create(path).with_context(|| format!("cannot write the capture {}", path.display()))?)
+        }
+        None => None,
+    };
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let server = socket.local_addr()?;
     let (sender, events) = mpsc::channel();
@@ -77,15 +92,25 @@ fn udp(transcript: &Transcript) -> anyhow::Result<()> {
     transcript.line("silent", "bind, and say nothing: the server does not even know");
     let client = UdpSocket::bind("127.0.0.1:0")?;
     client.set_read_timeout(Some(PATIENCE))?;
+    let address = client.local_addr()?;
     for message in [&b"one"[..], b"", b"three"] {
+        let sent = SystemTime::now();
         client.send_to(message, server)?;
         let mut answer = [0; 16];
         let (length, _) = client.recv_from(&mut answer).context("no echo came back")?;
         ensure!(&answer[..length] == message, "the echo differs");
-        transcript
-            .line("client", &format!("sendto {length} bytes, recvfrom {length} bytes: a datagram keeps its edges"));
+        transcript.line("client", format!("sendto {server}, {length} bytes"));
+        tell(transcript, &events, 1)?;
+        transcript.line("client", format!("recvfrom {length} bytes: a datagram keeps its edges"));
+        if let Some(capture) = &mut capture {
+            capture.udp(sent, address, server, message, "client: sendto")?;
+            capture.udp(SystemTime::now(), server, address, message, "server: echoed")?;
+        }
     }
-    transcript.events(&events, 3)
+    if let Some(capture) = capture {
+        capture.finish()?;
+    }
+    Ok(())
 }
 
 /// Starts a TCP echo server on a free port; its events come through the channel.
@@ -103,47 +128,17 @@ fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Prints who did what, in colour on a terminal and plainly into a pipe.
-struct Transcript {
-    colour: bool,
-}
-
-impl Transcript {
-    fn new() -> Self {
-        Self { colour: io::stdout().is_terminal() }
+/// Prints the next `count` things that the server did.
+fn tell(transcript: &mut Transcript, events: &Receiver<Event>, count: usize) -> anyhow::Result<()> {
+    for _ in 0..count {
+        let what = match events.recv_timeout(PATIENCE).context("the server did not do what it should")? {
+            Event::Accepted(peer) => format!("accept returned {peer}"),
+            Event::Finished { bytes, error: None, .. } => format!("read returned 0 after {bytes} echoed bytes: close"),
+            Event::Finished { bytes, error: Some(error), .. } => format!("broke after {bytes} bytes: {error}"),
+            Event::Echoed { peer, bytes } => format!("recvfrom {bytes} bytes, sendto {peer}"),
+            other => format!("{other:?}"),
+        };
+        transcript.line("server", what);
     }
-
-    fn heading(&self, text: &str) {
-        if self.colour {
-            println!("\n\x1b[1m{text}\x1b[0m");
-        } else {
-            println!("\n{text}");
-        }
-    }
-
-    fn line(&self, who: &str, what: &str) {
-        let colour = if who == "server" { 32 } else { 36 };
-        if self.colour {
-            println!("  \x1b[{colour}m{who:>6}\x1b[0m  {what}");
-        } else {
-            println!("  {who:>6}  {what}");
-        }
-    }
-
-    /// Prints the next `count` things that the server did.
-    fn events(&self, events: &Receiver<Event>, count: usize) -> anyhow::Result<()> {
-        for _ in 0..count {
-            let what = match events.recv_timeout(PATIENCE).context("the server did not do what it should")? {
-                Event::Accepted(peer) => format!("accept returned {peer}"),
-                Event::Finished { bytes, error: None, .. } => {
-                    format!("read returned 0 after {bytes} echoed bytes: close")
-                }
-                Event::Finished { bytes, error: Some(error), .. } => format!("broke after {bytes} bytes: {error}"),
-                Event::Echoed { peer, bytes } => format!("recvfrom {bytes} bytes, sendto {peer}"),
-                other => format!("{other:?}"),
-            };
-            self.line("server", &what);
-        }
-        Ok(())
-    }
+    Ok(())
 }

@@ -5,6 +5,11 @@
 //! leave out is what a blocking server has to get right: `read` and `write` may be interrupted, `write` may take less
 //! than it was given, and a peer that has finished sending may still be listening.
 
+#![deny(missing_docs)]
+
+pub mod exercises;
+pub mod solutions;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 

@@ -3,6 +3,7 @@
 mod demo;
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Context;
@@ -19,17 +20,24 @@ struct Arguments {
     /// Address and port to serve, for instance 127.0.0.1:7000 or [::1]:7000; port 0 takes a free one.
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// With --listen: say nothing of what happens.
+    #[arg(long, requires = "listen")]
+    quiet: bool,
+    /// Without --listen: also write the datagrams of the demonstration to this file, for Wireshark.
+    #[arg(long, value_name = "FILE", conflicts_with = "listen")]
+    pcap: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
-    match Arguments::parse().listen {
-        None => demo::run(),
-        Some(address) => serve(address),
+    let arguments = Arguments::parse();
+    match arguments.listen {
+        None => demo::run(arguments.pcap.as_deref()),
+        Some(address) => serve(address, if arguments.quiet { |_| true } else { report }),
     }
 }
 
 /// Serves TCP on this thread and UDP on a second one, on the same port number.
-fn serve(address: SocketAddr) -> anyhow::Result<()> {
+fn serve(address: SocketAddr, report: fn(Event) -> bool) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on TCP {address}: is another program using that port?"))?;
     let address = listener.local_addr()?;
