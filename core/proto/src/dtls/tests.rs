@@ -206,7 +206,7 @@ fn handshakes_complete_over_a_bad_link() {
 #[test]
 fn fragmented_flights_are_reassembled() {
     for seed in 0..100 {
-        let mut pair = Pair::with(&CERTIFICATES[CLIENT], &CERTIFICATES[SERVER], 228);
+        let mut pair = Pair::with(&CERTIFICATES[CLIENT], &CERTIFICATES[SERVER], MIN_MTU);
         pair.random = Random::new(seed);
         pair.faults = Faults { loss: 8, duplication: 20, reordering: 50 };
         pair.start();
@@ -380,17 +380,25 @@ fn a_silent_peer_is_given_up() {
     assert_eq!(pair.ends[SERVER].state(), State::Connecting, "a server may wait for its client as long as it likes");
 }
 
+/// What the alert bad_certificate brings about at the peer.
+fn refused_certificate() -> Event {
+    Event::Failed(DtlsError::Protocol("SSLV3_ALERT_BAD_CERTIFICATE".to_owned()))
+}
+
+/// Neither side is ever connected when one of them knows the other by another fingerprint.
 #[test]
 fn another_certificate_fails() {
-    let mut pair = Pair::new();
-    let other = Certificate::generate().unwrap().fingerprint(FingerprintAlgorithm::Sha256).unwrap();
-    pair.ends[SERVER].set_remote_fingerprint(other);
-    pair.start();
-    pair.run();
-    assert_eq!(pair.events[SERVER], [Event::Failed(DtlsError::FingerprintMismatch)]);
-    assert_eq!(pair.ends[SERVER].state(), State::Failed);
-    assert_eq!(pair.ends[CLIENT].state(), State::Closed, "the client is told");
-    assert_eq!(pair.ends[SERVER].handle_packet(pair.now, &[22; 20]), Err(DtlsError::Ended(State::Failed)));
+    for (judge, peer) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
+        let mut pair = Pair::new();
+        let other = Certificate::generate().unwrap().fingerprint(FingerprintAlgorithm::Sha256).unwrap();
+        pair.ends[judge].set_remote_fingerprint(other);
+        pair.start();
+        pair.run();
+        assert_eq!(pair.events[judge], [Event::Failed(DtlsError::FingerprintMismatch)]);
+        assert_eq!(pair.events[peer], [refused_certificate()]);
+        assert_eq!(pair.ends.each_ref().map(Dtls::state), [State::Failed; 2]);
+        assert_eq!(pair.ends[judge].handle_packet(pair.now, &[22; 20]), Err(DtlsError::Ended(State::Failed)));
+    }
 }
 
 /// Signalling may be slower than the handshake; until it has spoken nothing of the peer counts.
@@ -418,6 +426,8 @@ fn the_fingerprint_may_come_late() {
             pair.assert_connected();
         } else {
             assert_eq!(pair.events[SERVER], [Event::Failed(DtlsError::FingerprintMismatch)]);
+            pair.run();
+            assert_eq!(pair.events[CLIENT][1..], [refused_certificate()]);
         }
     }
 }
@@ -463,11 +473,39 @@ fn certificates_from_pem() {
         pair.run();
         pair.assert_connected();
     }
-    let mixed = Certificate::from_pem(include_str!("testdata/rsa.crt.pem"), include_str!("testdata/ec.key.pem"));
-    assert!(matches!(mixed, Err(DtlsError::Certificate(_))));
-    assert!(matches!(Certificate::from_pem("", ""), Err(DtlsError::Certificate(_))));
     assert_eq!(ec.to_pem().unwrap(), include_str!("testdata/ec.crt.pem"));
     assert!(!format!("{ec:?}").contains("key"));
+}
+
+fn refusal(certificate: &str, key: &str) -> String {
+    match Certificate::from_pem(certificate, key) {
+        Err(DtlsError::Certificate(reason)) => reason,
+        result => panic!("{result:?}"),
+    }
+}
+
+/// The reasons, in the library's words, have no place in its source with them.
+#[test]
+fn unusable_certificates_are_refused() {
+    let (rsa, ec_key) = (include_str!("testdata/rsa.crt.pem"), include_str!("testdata/ec.key.pem"));
+    assert_eq!(refusal("", ""), "unreadable certificate: NO_START_LINE");
+    assert_eq!(refusal(rsa, ""), "unreadable private key: NO_START_LINE");
+    assert_eq!(refusal(rsa, ec_key), "the key is not the certificate's");
+
+    // Nobody is asked for its passphrase.
+    let encrypted = include_str!("testdata/ec.encrypted-key.pem");
+    let reason = refusal(include_str!("testdata/ec.crt.pem"), encrypted);
+    assert_eq!(reason, "unreadable private key: BAD_DECRYPT, ASN.1 encoding routines");
+
+    // No cipher suite of ours signs with it.
+    let reason = refusal(include_str!("testdata/ed25519.crt.pem"), include_str!("testdata/ed25519.key.pem"));
+    assert_eq!(reason, "the key is neither ECDSA nor RSA");
+}
+
+#[test]
+fn a_small_mtu_is_refused() {
+    let error = Dtls::with_mtu(&CERTIFICATES[CLIENT], Role::Client, None, MIN_MTU - 1).unwrap_err();
+    assert_eq!(error, DtlsError::Mtu(227));
 }
 
 /// As `openssl x509 -fingerprint` prints them.
