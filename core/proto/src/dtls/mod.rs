@@ -84,8 +84,6 @@ pub struct Dtls {
     remote: Option<Fingerprint>,
     /// The instant of the first call, from which the library's clock counts.
     epoch: Option<Instant>,
-    /// The latest instant that we were told.
-    now: Option<Instant>,
     retransmit_at: Option<Instant>,
     give_up_at: Option<Instant>,
     events: VecDeque<Event>,
@@ -129,7 +127,6 @@ impl Dtls {
             handshake_complete: false,
             remote: None,
             epoch: None,
-            now: None,
             retransmit_at: None,
             give_up_at: None,
             events: VecDeque::new(),
@@ -360,12 +357,11 @@ impl Dtls {
         }
     }
 
-    /// Runs `work` on the stream while the library's clock shows `now`, which never goes backwards.
+    /// Runs `work` on the stream while the library's clock shows `now`. For the library there is no time before the
+    /// first call.
     fn with_clock<R>(&mut self, now: Instant, work: impl FnOnce(&mut SslStream<Datagrams>) -> R) -> R {
-        let now = self.now.map_or(now, |latest| latest.max(now));
-        self.now = Some(now);
         let epoch = *self.epoch.get_or_insert(now);
-        ffi::with_clock(now - epoch, || work(&mut self.stream))
+        ffi::with_clock(now.saturating_duration_since(epoch), || work(&mut self.stream))
     }
 
     /// Sends close_notify, when there is a complete handshake. That the peer may not get it is all that can fail.

@@ -5,6 +5,12 @@ use super::pair::{DELAY, Faults, Pair, Random};
 use super::plain_client::{PlainClient, identify};
 use super::{CERTIFICATES, CLIENT, SERVER};
 use crate::srtp::{Backend, Receiver, Sender};
+use openssl::asn1::Asn1Time;
+use openssl::hash::MessageDigest;
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::ssl::SslVersion;
+use openssl::x509::{X509, X509Name};
 
 #[test]
 fn handshake_makes_keys_for_srtp() {
@@ -66,6 +72,35 @@ fn fragmented_flights_are_reassembled() {
     }
 }
 
+/// A flight that the default MTU divides: [`Pair::collect`] asserts that no datagram is larger.
+#[test]
+fn a_large_certificate_is_fragmented() {
+    let (large, key) = large_certificate();
+    let large = Certificate::from_pem(&large, &key).unwrap();
+    let mut pair = Pair::with(&large, &large, MTU);
+    pair.start();
+    pair.run();
+    pair.assert_connected();
+    assert!(large.to_pem().unwrap().len() > 2 * usize::from(MTU));
+}
+
+/// A certificate with a name of three kilobytes, and its key.
+fn large_certificate() -> (String, String) {
+    let key = CERTIFICATES[SERVER].private_key_to_pem().unwrap();
+    let pkey = PKey::private_key_from_pem(key.as_bytes()).unwrap();
+    let mut name = X509Name::builder().unwrap();
+    for _ in 0..50 {
+        name.append_entry_by_nid(Nid::ORGANIZATIONALUNITNAME, &"x".repeat(60)).unwrap();
+    }
+    let mut builder = X509::builder().unwrap();
+    builder.set_not_before(&Asn1Time::from_unix(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::from_unix(1 << 32).unwrap()).unwrap();
+    builder.set_subject_name(&name.build()).unwrap();
+    builder.set_pubkey(&pkey).unwrap();
+    builder.sign(&pkey, MessageDigest::sha256()).unwrap();
+    (String::from_utf8(builder.build().to_pem().unwrap()).unwrap(), key)
+}
+
 /// The server's order of profiles decides, not the client's.
 #[test]
 fn the_server_chooses_the_suite() {
@@ -96,8 +131,21 @@ fn the_server_chooses_the_suite() {
 
 #[test]
 fn a_client_without_srtp_fails() {
-    let events = PlainClient::new(1200, identify).connect();
-    assert_eq!(events, [Event::Failed(DtlsError::NoSrtpProfile)]);
+    let mut client = PlainClient::new(1200, identify);
+    assert_eq!(client.connect(), [Event::Failed(DtlsError::NoSrtpProfile)]);
+    let told = client.stream.ssl_read(&mut [0]).unwrap_err();
+    assert_eq!(stream_words(&told), "SSLV3_ALERT_HANDSHAKE_FAILURE");
+}
+
+#[test]
+fn a_client_of_dtls_1_0_fails() {
+    let events = PlainClient::new(1200, |builder| {
+        identify(builder);
+        builder.set_tlsext_use_srtp("SRTP_AES128_CM_SHA1_80").unwrap();
+        builder.set_max_proto_version(Some(SslVersion::DTLS1)).unwrap();
+    })
+    .connect();
+    assert_eq!(events, [Event::Failed(DtlsError::Protocol("UNSUPPORTED_PROTOCOL".to_owned()))]);
 }
 
 #[test]
@@ -143,6 +191,23 @@ fn a_silent_peer_is_given_up() {
     assert_eq!(pair.events[CLIENT], [Event::Failed(DtlsError::TimedOut)]);
     assert_eq!(pair.ends[CLIENT].state(), State::Failed);
     assert_eq!(pair.ends[SERVER].state(), State::Connecting, "a server may wait for its client as long as it likes");
+}
+
+/// A caller whose clock steps back delays the retransmission at most by that step.
+#[test]
+fn a_clock_may_step_back() {
+    let mut client = Dtls::new(&CERTIFICATES[CLIENT], Role::Client, None).unwrap();
+    let start = Instant::now() + Duration::from_secs(10);
+    let earlier = start - Duration::from_secs(5);
+    client.start(start);
+    assert!(client.poll_transmit().is_some());
+    client.handle_timeout(earlier);
+    client.handle_packet(earlier, &[22; 20]).unwrap();
+    assert_eq!(client.poll_transmit(), None);
+    let due = client.poll_timeout().unwrap();
+    assert!(due <= start + RETRANSMISSION_TIMEOUT, "{:?}", due - start);
+    client.handle_timeout(start + RETRANSMISSION_TIMEOUT);
+    assert!(client.poll_transmit().is_some());
 }
 
 #[test]

@@ -31,11 +31,16 @@ pub(super) struct Faults {
 pub(super) const GOOD: Faults = Faults { loss: 0, duplication: 0, reordering: 0 };
 pub(super) const DELAY: Duration = Duration::from_millis(20);
 
+/// The content type of records that are no part of a handshake, and of no MTU's concern.
+const APPLICATION_DATA: u8 = 23;
+
 /// Two associations and the link between them.
 pub(super) struct Pair {
     pub ends: [Dtls; 2],
     pub events: [Vec<Event>; 2],
     pub faults: Faults,
+    /// What no datagram of a handshake exceeds.
+    mtu: usize,
     pub random: Random,
     pub start: Instant,
     pub now: Instant,
@@ -61,6 +66,7 @@ impl Pair {
             ],
             events: [Vec::new(), Vec::new()],
             faults: GOOD,
+            mtu: usize::from(mtu),
             random: Random::new(1),
             start: now,
             now,
@@ -80,6 +86,7 @@ impl Pair {
     pub fn collect(&mut self) {
         for end in [CLIENT, SERVER] {
             while let Some(datagram) = self.ends[end].poll_transmit() {
+                assert!(datagram[0] == APPLICATION_DATA || datagram.len() <= self.mtu, "{} bytes", datagram.len());
                 let number = self.sent;
                 self.sent += 1;
                 if self.random.below(100) < self.faults.loss {
