@@ -255,7 +255,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (any::<bool>(), prop_oneof![Just(1), -40..40, -1100..3000_i32, 20_000..30_000], prop::collection::vec(any::<u8>(), 0..100))
+        6 => (any::<bool>(), prop_oneof![Just(1), -40..40, -1100..3000_i32, 20_000..30_000, 32_767..=32_768], prop::collection::vec(any::<u8>(), 0..100))
             .prop_map(|(stream, ahead, payload)| Step::Send { stream, ahead, payload }),
         1 => any::<prop::sample::Index>().prop_map(|which| Step::Replay { which }),
         1 => (any::<prop::sample::Index>(), any::<prop::sample::Index>())
