@@ -242,6 +242,68 @@ fn roll_over() {
     }
 }
 
+/// Streams that a peer makes up are bounded, and forged packets make none at all.
+#[test]
+fn received_streams_are_bounded() {
+    let suite = Suite::AeadAes128Gcm;
+    let limit = MAX_RECEIVED_STREAMS as u32;
+    for &backend in BACKENDS {
+        let mut sender = sender(Backend::Evp, suite);
+        let mut receiver = receiver(backend, suite);
+        let rtcp = |ssrc: u32| [&[0x80, 201, 0, 1][..], &ssrc.to_be_bytes()].concat();
+        for ssrc in 0..=limit {
+            let packet = protect(&mut sender, &rtp_header(1, ssrc), b"payload").unwrap();
+            let report = protect_rtcp(&mut sender, &rtcp(ssrc)).unwrap();
+            let results = (unprotect(&mut receiver, &packet), unprotect_rtcp(&mut receiver, &report));
+            if ssrc == limit {
+                assert_eq!(results, (Err(SrtpError::TooManyStreams), Err(SrtpError::TooManyStreams)), "{backend:?}");
+                continue;
+            }
+            assert!(results.0.is_ok() && results.1.is_ok(), "{backend:?}, stream {ssrc}: {results:?}");
+            if ssrc + 1 < limit {
+                let mut forged = protect(&mut sender, &rtp_header(1, ssrc + limit), b"payload").unwrap();
+                let mut forged_report = protect_rtcp(&mut sender, &rtcp(ssrc + limit)).unwrap();
+                for packet in [&mut forged, &mut forged_report] {
+                    // A byte of the tag.
+                    let at = packet.len() - 6;
+                    packet[at] ^= 1;
+                }
+                assert_eq!(unprotect(&mut receiver, &forged), Err(SrtpError::AuthenticationFailed));
+                assert_eq!(unprotect_rtcp(&mut receiver, &forged_report), Err(SrtpError::AuthenticationFailed));
+            }
+        }
+        let known = protect(&mut sender, &rtp_header(2, 0), b"payload").unwrap();
+        assert!(unprotect(&mut receiver, &known).is_ok(), "{backend:?}: a known stream goes on");
+    }
+}
+
+#[test]
+fn sent_streams_are_bounded() {
+    let suite = Suite::AeadAes128Gcm;
+    let mut sender = sender(Backend::Evp, suite);
+    for ssrc in 0..MAX_SENT_STREAMS as u32 {
+        protect(&mut sender, &rtp_header(1, ssrc), b"").unwrap();
+    }
+    assert_eq!(protect(&mut sender, &rtp_header(1, u32::MAX), b""), Err(SrtpError::TooManyStreams));
+    protect(&mut sender, &rtp_header(2, 0), b"").unwrap();
+}
+
+/// The replay window of SRTCP, whose width is a known difference.
+#[test]
+fn an_old_rtcp_packet_is_refused() {
+    let suite = Suite::AeadAes128Gcm;
+    for &backend in BACKENDS {
+        let window = if backend == Backend::Evp { 1024 } else { 128 };
+        let mut sender = sender(Backend::Evp, suite);
+        let mut receiver = receiver(backend, suite);
+        let rtcp = [0x80, 201, 0, 1, 0, 0, 0, 7];
+        let packets: Vec<_> = (0..=window).map(|_| protect_rtcp(&mut sender, &rtcp).unwrap()).collect();
+        unprotect_rtcp(&mut receiver, &packets[window]).unwrap();
+        unprotect_rtcp(&mut receiver, &packets[1]).unwrap();
+        assert_eq!(unprotect_rtcp(&mut receiver, &packets[0]), Err(SrtpError::TooOld), "{backend:?}");
+    }
+}
+
 /// A step of a random session.
 #[derive(Debug, Clone)]
 enum Step {
