@@ -50,7 +50,7 @@ impl fmt::Debug for SrtpKeys {
     }
 }
 
-/// What happened, from [`Dtls::poll_event`].
+/// What happened, from [`Dtls::poll_event`](super::Dtls::poll_event).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The handshake is complete and the peer's certificate has the expected fingerprint.
