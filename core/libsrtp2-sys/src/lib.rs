@@ -1,7 +1,7 @@
 //! Raw FFI to the system's libsrtp2 (2.4 or later): only what one session of either direction needs.
 //!
 //! Laid out by hand from libsrtp's public header `srtp.h`, so that a build needs no libclang; the test `layout` compares
-//! sizes, offsets and constants with the installed header. Without the feature `link` the crate is empty.
+//! sizes, offsets, constants and prototypes with the installed header. Without the feature `link` the crate is empty.
 
 #![cfg(feature = "link")]
 #![allow(non_camel_case_types, non_upper_case_globals)]
@@ -74,17 +74,6 @@ pub struct srtp_ssrc_t {
     pub value: c_uint,
 }
 
-/// A master key with its identifier. Unused here: always behind a null pointer.
-#[repr(C)]
-pub struct srtp_master_key_t {
-    /// Master key and salt.
-    pub key: *mut u8,
-    /// The identifier.
-    pub mki_id: *mut u8,
-    /// Its bytes.
-    pub mki_size: c_uint,
-}
-
 /// How to make a session.
 #[repr(C)]
 pub struct srtp_policy_t {
@@ -96,8 +85,8 @@ pub struct srtp_policy_t {
     pub rtcp: srtp_crypto_policy_t,
     /// Master key and salt; the library copies what it needs.
     pub key: *mut u8,
-    /// Several master keys instead.
-    pub keys: *mut *mut srtp_master_key_t,
+    /// Several master keys instead (an array of pointers to `srtp_master_key_t`): null here.
+    pub keys: *mut c_void,
     /// How many.
     pub num_master_keys: c_ulong,
     /// Unused by the library.
@@ -118,8 +107,6 @@ pub struct srtp_policy_t {
 unsafe extern "C" {
     /// Sets the library up: once per process, before all else.
     pub fn srtp_init() -> srtp_err_status_t;
-    /// Undoes [`srtp_init`].
-    pub fn srtp_shutdown() -> srtp_err_status_t;
     /// Makes a session.
     pub fn srtp_create(session: *mut srtp_t, policy: *const srtp_policy_t) -> srtp_err_status_t;
     /// Frees a session.

@@ -2,6 +2,7 @@
 #![cfg(feature = "link")]
 
 use libsrtp2_sys::*;
+use std::ffi::{c_int, c_void};
 use std::fmt::Write as _;
 use std::mem::{offset_of, size_of};
 use std::process::Command;
@@ -34,11 +35,35 @@ fn layout_is_the_installed_headers() {
     }
     structure!(srtp_crypto_policy_t: cipher_type, cipher_key_len, auth_type, auth_key_len, auth_tag_len, sec_serv);
     structure!(srtp_ssrc_t: type_ as "type", value);
-    structure!(srtp_master_key_t: key, mki_id, mki_size);
     structure!(
         srtp_policy_t: ssrc, rtp, rtcp, key, keys, num_master_keys, deprecated_ekt, window_size, allow_repeat_tx,
         enc_xtn_hdr, enc_xtn_hdr_count, next
     );
+
+    /// A function has the same type in Rust and in C.
+    macro_rules! function {
+        ($name:ident: $rust:ty = $c:literal) => {
+            let _: $rust = $name;
+            ours.push((concat!("__builtin_types_compatible_p(__typeof__(", stringify!($name), "), ", $c, ")"), 1));
+        };
+    }
+    type Init = unsafe extern "C" fn() -> srtp_err_status_t;
+    type Create = unsafe extern "C" fn(*mut srtp_t, *const srtp_policy_t) -> srtp_err_status_t;
+    type Dealloc = unsafe extern "C" fn(srtp_t) -> srtp_err_status_t;
+    type Transform = unsafe extern "C" fn(srtp_t, *mut c_void, *mut c_int) -> srtp_err_status_t;
+    type SetPolicy = unsafe extern "C" fn(*mut srtp_crypto_policy_t);
+    function!(srtp_init: Init = "srtp_err_status_t(void)");
+    function!(srtp_create: Create = "srtp_err_status_t(srtp_t *, const srtp_policy_t *)");
+    function!(srtp_dealloc: Dealloc = "srtp_err_status_t(srtp_t)");
+    function!(srtp_protect: Transform = "srtp_err_status_t(srtp_t, void *, int *)");
+    function!(srtp_unprotect: Transform = "srtp_err_status_t(srtp_t, void *, int *)");
+    function!(srtp_protect_rtcp: Transform = "srtp_err_status_t(srtp_t, void *, int *)");
+    function!(srtp_unprotect_rtcp: Transform = "srtp_err_status_t(srtp_t, void *, int *)");
+    function!(srtp_crypto_policy_set_rtp_default: SetPolicy = "void(srtp_crypto_policy_t *)");
+    function!(srtp_crypto_policy_set_rtcp_default: SetPolicy = "void(srtp_crypto_policy_t *)");
+    function!(srtp_crypto_policy_set_aes_cm_128_hmac_sha1_32: SetPolicy = "void(srtp_crypto_policy_t *)");
+    function!(srtp_crypto_policy_set_aes_gcm_128_16_auth: SetPolicy = "void(srtp_crypto_policy_t *)");
+    function!(srtp_crypto_policy_set_aes_gcm_256_16_auth: SetPolicy = "void(srtp_crypto_policy_t *)");
 
     let mut source =
         String::from("#include <srtp2/srtp.h>\n#include <stddef.h>\n#include <stdio.h>\nint main(void) {\n");
@@ -65,10 +90,7 @@ fn layout_is_the_installed_headers() {
 }
 
 #[test]
-fn the_library_starts_and_stops() {
+fn the_library_starts() {
     // SAFETY: this is the only use of the library in this process.
-    unsafe {
-        assert_eq!(srtp_init(), srtp_err_status_ok);
-        assert_eq!(srtp_shutdown(), srtp_err_status_ok);
-    }
+    assert_eq!(unsafe { srtp_init() }, srtp_err_status_ok);
 }

@@ -1,5 +1,6 @@
 //! Our identity: a certificate, its key, and the settings that every association with it shares.
 
+use super::error::words;
 use super::{DtlsError, Fingerprint, FingerprintAlgorithm, ffi};
 use crate::srtp::Suite;
 use openssl::asn1::Asn1Time;
@@ -8,8 +9,10 @@ use openssl::ec::{EcGroup, EcKey};
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
-use openssl::pkey::{PKey, Private};
-use openssl::ssl::{SslContext, SslContextRef, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion};
+use openssl::pkey::{Id, PKey, Private};
+use openssl::ssl::{
+    SslContext, SslContextRef, SslMethod, SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode, SslVersion,
+};
 use openssl::x509::{X509, X509Builder, X509NameBuilder};
 use std::fmt;
 
@@ -23,6 +26,9 @@ const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256
 /// Groups for the key exchange, and for a server's ECDSA certificate. P-224 is there for the latter: FFmpeg with GnuTLS
 /// makes such certificates.
 const GROUPS: &str = "X25519:P-256:P-384:P-224";
+
+/// The peer must have a certificate.
+const VERIFY: SslVerifyMode = SslVerifyMode::PEER.union(SslVerifyMode::FAIL_IF_NO_PEER_CERT);
 
 /// A certificate with its private key. Clones share both, and the library's context.
 #[derive(Clone)]
@@ -47,19 +53,26 @@ impl Certificate {
         Certificate::new(certificate, key)
     }
 
-    /// Reads a certificate and its private key (ECDSA or RSA) from PEM.
+    /// Reads a certificate and its private key (ECDSA or RSA, not encrypted) from PEM.
     ///
     /// # Errors
-    /// [`DtlsError::Certificate`] when one can't be read or they don't belong together.
+    /// [`DtlsError::Certificate`] when one can't be read, the key is of another kind, or they don't belong together.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Certificate, DtlsError> {
-        let unreadable =
-            |what: &'static str| move |error: ErrorStack| DtlsError::Certificate(format!("{what}: {error}"));
-        let certificate = X509::from_pem(certificate.as_bytes()).map_err(unreadable("unreadable certificate"))?;
-        let key = PKey::private_key_from_pem(key.as_bytes()).map_err(unreadable("unreadable private key"))?;
+        let certificate = X509::from_pem(certificate.as_bytes()).map_err(unreadable("certificate"))?;
+        // Without a callback the library would ask for the passphrase of an encrypted key on the terminal.
+        let key = PKey::private_key_from_pem_callback(key.as_bytes(), |_| Ok(0)).map_err(unreadable("private key"))?;
         Certificate::new(certificate, key)
     }
 
     fn new(certificate: X509, key: PKey<Private>) -> Result<Certificate, DtlsError> {
+        let public = certificate.public_key().map_err(unreadable("certificate"))?;
+        if !public.public_eq(&key) {
+            return Err(DtlsError::Certificate("the key is not the certificate's".to_owned()));
+        }
+        // Of the keys that the library takes, those that CIPHERS has suites for.
+        if !matches!(key.id(), Id::EC | Id::RSA) {
+            return Err(DtlsError::Certificate("the key is neither ECDSA nor RSA".to_owned()));
+        }
         let context = context(&certificate, &key)?;
         Ok(Certificate { context, certificate, key })
     }
@@ -111,6 +124,25 @@ impl fmt::Debug for Certificate {
     }
 }
 
+fn unreadable(what: &'static str) -> impl Fn(ErrorStack) -> DtlsError {
+    move |error| DtlsError::Certificate(format!("unreadable {what}: {}", words(&error)))
+}
+
+/// Makes the handshake end, with the alert bad_certificate (RFC 8122 §6.2), when the peer's certificate has another
+/// fingerprint.
+pub(super) fn expect(ssl: &mut SslRef, remote: Fingerprint) {
+    ssl.set_verify_callback(VERIFY, move |_, verification| {
+        let certificate = verification.chain().and_then(|chain| chain.get(0));
+        let right = certificate
+            .and_then(|certificate| Fingerprint::of(certificate, remote.algorithm()).ok())
+            .is_some_and(|fingerprint| fingerprint == remote);
+        if !right {
+            verification.set_error(ffi::certificate_rejected());
+        }
+        right
+    });
+}
+
 fn self_signed(key: &PKey<Private>) -> Result<X509, DtlsError> {
     let mut name = X509NameBuilder::new()?;
     name.append_entry_by_text("CN", "sfu")?;
@@ -138,14 +170,13 @@ fn context(certificate: &X509, key: &PKey<Private>) -> Result<SslContext, DtlsEr
     builder.set_groups_list(GROUPS)?;
     // As a server AWS-LC takes the first of these that the client offers too, whatever the client's order.
     builder.set_tlsext_use_srtp(&Suite::ALL.map(Suite::profile_name).join(":"))?;
-    // No authority vouches for the peer: it must have a certificate, which is compared with the fingerprint afterwards.
-    builder.set_verify_callback(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT, |_, _| true);
+    // No authority vouches for the peer. Its certificate is compared with the fingerprint, here (see `expect`) or, when
+    // that comes later, after the handshake.
+    builder.set_verify_callback(VERIFY, |_, _| true);
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
     builder.set_options(SslOptions::NO_TICKET);
-    let mismatch = |error: ErrorStack| DtlsError::Certificate(format!("key and certificate don't fit: {error}"));
-    builder.set_certificate(certificate).map_err(mismatch)?;
-    builder.set_private_key(key).map_err(mismatch)?;
-    builder.check_private_key().map_err(mismatch)?;
+    builder.set_certificate(certificate)?;
+    builder.set_private_key(key)?;
     ffi::set_clock(&mut builder);
     Ok(builder.build())
 }

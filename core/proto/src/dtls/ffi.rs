@@ -1,4 +1,4 @@
-//! The few functions of AWS-LC for DTLS timers that the openssl crate has no safe form of.
+//! The few functions of AWS-LC that the openssl crate has no safe form of: DTLS timers, and alerts of our choice.
 //!
 //! A lost flight must be sent again as new records, which only the library can make: a peer drops records that repeat
 //! a sequence number (RFC 6347 §4.1.2.6), so to record datagrams and send them once more is not enough. The library
@@ -12,7 +12,8 @@
 use super::datagrams::Datagrams;
 use foreign_types::ForeignTypeRef;
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContextBuilder, SslStream};
+use openssl::ssl::{SslContextBuilder, SslRef, SslStream};
+use openssl::x509::X509VerifyResult;
 use openssl_sys as sys;
 use std::cell::Cell;
 use std::time::Duration;
@@ -63,6 +64,28 @@ pub(super) fn handle_timeout(stream: &mut SslStream<Datagrams>) -> Result<(), Er
         -1 => Err(ErrorStack::get()),
         _ => Ok(()),
     }
+}
+
+/// Sends a fatal alert. That the peer may not get it is all that can fail.
+pub(super) fn send_fatal_alert(stream: &mut SslStream<Datagrams>, alert: u8) {
+    // SAFETY: as in `handle_timeout`.
+    unsafe {
+        sys::SSL_send_fatal_alert(stream.ssl().as_ptr(), alert);
+    }
+    // A failure leaves words in this thread's queue of errors, which are not to be taken for those of a later call.
+    let _ = ErrorStack::get();
+}
+
+/// The settings of an association that is in a stream already.
+pub(super) fn ssl_mut(stream: &mut SslStream<Datagrams>) -> &mut SslRef {
+    // SAFETY: the stream owns a live SSL; both are borrowed mutably for as long as the result lives.
+    unsafe { SslRef::from_ptr_mut(stream.ssl().as_ptr()) }
+}
+
+/// The result of a verification that refuses a certificate; the library tells the peer with the alert bad_certificate.
+pub(super) fn certificate_rejected() -> X509VerifyResult {
+    // SAFETY: a code that the library defines.
+    unsafe { X509VerifyResult::from_raw(sys::X509_V_ERR_CERT_REJECTED) }
 }
 
 unsafe extern "C" fn current_time(_ssl: *const sys::SSL, out: *mut sys::timeval) {

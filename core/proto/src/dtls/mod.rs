@@ -8,31 +8,40 @@
 //! what WebRTC asks for beyond TLS: the peer is known by its certificate's fingerprint alone (RFC 8122), whoever signed
 //! it and however old it is.
 //!
-//! Assumed: the path was validated by ICE, so a server answers a ClientHello without a cookie exchange. Left out: DTLS
-//! 1.0 and 1.3, session resumption, renegotiation.
+//! Assumed: the path was validated by ICE, so a server answers a ClientHello without a cookie exchange, and datagrams on
+//! it are the peer's. Who can forge one during the handshake can end it: damaged records are dropped silently, but at a
+//! well-formed one without encryption that is out of place (an alert, application data, a bad handshake fragment) the
+//! library gives up, although RFC 6347 §4.1.2.7 would let it drop that too. Left out: DTLS 1.0 and 1.3, session
+//! resumption, renegotiation.
 
 mod certificate;
 mod datagrams;
+mod error;
+mod event;
 mod ffi;
 mod fingerprint;
 #[cfg(test)]
 mod tests;
 
 pub use certificate::Certificate;
+pub use error::DtlsError;
+pub use event::{Event, SrtpKeys, State};
 pub use fingerprint::{Fingerprint, FingerprintAlgorithm};
 
 use crate::srtp::Suite;
 use datagrams::Datagrams;
-use openssl::error::ErrorStack;
+use error::{stream_words, words};
 use openssl::ssl::{ErrorCode, Ssl, SslStream};
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
-use thiserror::Error;
 
 /// The greatest datagram that a handshake sends, in bytes, unless [`Dtls::with_mtu`] says otherwise. It leaves room for
 /// IP, UDP and TURN headers, and for tunnels, below 1,500.
 pub const MTU: u16 = 1350;
+
+/// The least that [`Dtls::with_mtu`] takes, in bytes: the library's limit.
+pub const MIN_MTU: u16 = 228;
 
 /// How long the first retransmission waits; each further one of a flight waits twice as long.
 ///
@@ -53,6 +62,10 @@ const MAX_EARLY_DATAGRAMS: usize = 16;
 /// The greatest plaintext of a record (RFC 6347 §4.1).
 const MAX_RECORD_LEN: usize = 16_384;
 
+/// Alerts that refuse a peer whose handshake is complete (RFC 5246 §7.2.2).
+const HANDSHAKE_FAILURE: u8 = 40;
+const BAD_CERTIFICATE: u8 = 42;
+
 /// Which side of the handshake we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -60,118 +73,6 @@ pub enum Role {
     Client,
     /// Waits for it: `a=setup:passive`.
     Server,
-}
-
-/// Where an association stands, as in mediasoup's `dtlsState`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Not started.
-    New,
-    /// The handshake runs, or it is complete and the remote fingerprint is not known yet.
-    Connecting,
-    /// The peer is verified and SRTP keys exist.
-    Connected,
-    /// The handshake failed, or the association broke.
-    Failed,
-    /// One side has closed it.
-    Closed,
-}
-
-impl State {
-    /// `new`, `connecting`, `connected`, `failed` or `closed`.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::New => "new",
-            State::Connecting => "connecting",
-            State::Connected => "connected",
-            State::Failed => "failed",
-            State::Closed => "closed",
-        }
-    }
-}
-
-/// The SRTP master keys that a handshake has agreed on. Each is master key followed by master salt, as
-/// [`crate::srtp::Sender`] and [`crate::srtp::Receiver`] take them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SrtpKeys {
-    /// The protection profile.
-    pub suite: Suite,
-    /// Protects what we send.
-    pub local: Vec<u8>,
-    /// Protects what the peer sends.
-    pub remote: Vec<u8>,
-}
-
-impl fmt::Debug for SrtpKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SrtpKeys").field("suite", &self.suite).finish_non_exhaustive()
-    }
-}
-
-/// What happened, from [`Dtls::poll_event`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The handshake is complete and the peer's certificate has the expected fingerprint.
-    Connected {
-        /// The keys for SRTP.
-        keys: SrtpKeys,
-        /// The peer's certificate.
-        remote_certificate_pem: String,
-    },
-    /// The peer has closed the association.
-    Closed,
-    /// The association is of no more use.
-    Failed(DtlsError),
-    /// Application data: one record.
-    Data(Vec<u8>),
-}
-
-/// What can go wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum DtlsError {
-    /// The certificate or key is not what it should be.
-    #[error("certificate: {0}")]
-    Certificate(String),
-    /// The fingerprint's algorithm is unknown, or its value is not its algorithm's number of hexadecimal bytes.
-    #[error("fingerprint: {0}")]
-    Fingerprint(String),
-    /// The datagram's first byte is not a DTLS record's (RFC 7983).
-    #[error("not a DTLS record")]
-    NotDtls,
-    /// More datagrams than we keep came before the start.
-    #[error("too many datagrams before the start")]
-    TooEarly,
-    /// The association has failed or is closed.
-    #[error("the association is {}", .0.name())]
-    Ended(State),
-    /// Data can be sent only on a connected association.
-    #[error("not connected")]
-    NotConnected,
-    /// Application data of no bytes or of more than 16,384, which fit in no record.
-    #[error("{0} bytes of application data don't fit in a record")]
-    DataLength(usize),
-    /// The peer's certificate is another than the one that signalling announced.
-    #[error("the peer's certificate has another fingerprint")]
-    FingerprintMismatch,
-    /// The peer offers none of our SRTP protection profiles.
-    #[error("no common SRTP protection profile")]
-    NoSrtpProfile,
-    /// The peer was silent for too long.
-    #[error("the handshake timed out")]
-    TimedOut,
-    /// The peer refused, or sent what the protocol forbids; with the library's words.
-    #[error("{0}")]
-    Protocol(String),
-    /// The library failed.
-    #[error("library: {0}")]
-    Library(String),
-}
-
-impl From<ErrorStack> for DtlsError {
-    fn from(stack: ErrorStack) -> DtlsError {
-        DtlsError::Library(stack.to_string())
-    }
 }
 
 /// One DTLS association.
@@ -183,8 +84,6 @@ pub struct Dtls {
     remote: Option<Fingerprint>,
     /// The instant of the first call, from which the library's clock counts.
     epoch: Option<Instant>,
-    /// The latest instant that we were told.
-    now: Option<Instant>,
     retransmit_at: Option<Instant>,
     give_up_at: Option<Instant>,
     events: VecDeque<Event>,
@@ -200,16 +99,19 @@ impl Dtls {
         Dtls::with_mtu(certificate, role, remote, MTU)
     }
 
-    /// As [`new`](Dtls::new), with handshake datagrams of at most `mtu` bytes, which is at least 228.
+    /// As [`new`](Dtls::new), with handshake datagrams of at most `mtu` bytes, which is at least [`MIN_MTU`].
     ///
     /// # Errors
-    /// [`DtlsError::Library`].
+    /// [`DtlsError::Mtu`], [`DtlsError::Library`].
     pub fn with_mtu(
         certificate: &Certificate,
         role: Role,
         remote: Option<Fingerprint>,
         mtu: u16,
     ) -> Result<Dtls, DtlsError> {
+        if mtu < MIN_MTU {
+            return Err(DtlsError::Mtu(mtu));
+        }
         let mut ssl = Ssl::new(certificate.context())?;
         match role {
             Role::Client => ssl.set_connect_state(),
@@ -218,18 +120,21 @@ impl Dtls {
         ssl.set_mtu(u32::from(mtu))?;
         let mut stream = SslStream::new(ssl, Datagrams::default())?;
         ffi::set_retransmission_timeout(&mut stream, RETRANSMISSION_TIMEOUT);
-        Ok(Dtls {
+        let mut dtls = Dtls {
             stream,
             role,
             state: State::New,
             handshake_complete: false,
-            remote,
+            remote: None,
             epoch: None,
-            now: None,
             retransmit_at: None,
             give_up_at: None,
             events: VecDeque::new(),
-        })
+        };
+        if let Some(remote) = remote {
+            dtls.set_remote_fingerprint(remote);
+        }
+        Ok(dtls)
     }
 
     /// Starts the handshake: a client sends its ClientHello, a server looks at what has come already. To be called when
@@ -278,7 +183,7 @@ impl Dtls {
         if self.retransmit_at.is_some_and(|at| at <= now) {
             let result = self.with_clock(now, ffi::handle_timeout);
             if let Err(error) = result {
-                return self.fail(DtlsError::Protocol(error.to_string()));
+                return self.fail(DtlsError::Protocol(words(&error)));
             }
             self.schedule(now);
         }
@@ -315,7 +220,7 @@ impl Dtls {
         }
         match self.stream.ssl_write(data) {
             Ok(_) => Ok(()),
-            Err(error) => Err(DtlsError::Library(error.to_string())),
+            Err(error) => Err(DtlsError::Library(stream_words(&error))),
         }
     }
 
@@ -328,9 +233,11 @@ impl Dtls {
         self.end(State::Closed);
     }
 
-    /// Says which certificate the peer must have. A handshake that is complete already is judged now.
+    /// Says which certificate the peer must have. A handshake that is complete already is judged now; in any other one
+    /// a peer with another certificate never gets to the end.
     pub fn set_remote_fingerprint(&mut self, remote: Fingerprint) {
-        self.remote = Some(remote);
+        self.remote = Some(remote.clone());
+        certificate::expect(ffi::ssl_mut(&mut self.stream), remote);
         if self.state == State::Connecting && self.handshake_complete {
             self.verify();
         }
@@ -355,7 +262,10 @@ impl Dtls {
                     self.verify();
                 }
                 Err(error) if error.code() == ErrorCode::WANT_READ => {}
-                Err(error) => return self.fail(protocol_error(&error)),
+                Err(_) if self.stream.ssl().verify_result() == ffi::certificate_rejected() => {
+                    return self.fail(DtlsError::FingerprintMismatch);
+                }
+                Err(error) => return self.fail(DtlsError::Protocol(stream_words(&error))),
             }
         }
         if self.handshake_complete {
@@ -378,7 +288,7 @@ impl Dtls {
                     self.end(State::Closed);
                     self.events.push_back(Event::Closed);
                 }
-                Err(error) => self.fail(protocol_error(&error)),
+                Err(error) => self.fail(DtlsError::Protocol(stream_words(&error))),
             }
         }
     }
@@ -392,7 +302,12 @@ impl Dtls {
                 self.events.push_back(event);
             }
             Err(error) => {
-                self.notify_peer();
+                // RFC 8122 §6.2 asks for bad_certificate where it is the certificate.
+                let alert = match error {
+                    DtlsError::FingerprintMismatch => BAD_CERTIFICATE,
+                    _ => HANDSHAKE_FAILURE,
+                };
+                ffi::send_fatal_alert(&mut self.stream, alert);
                 self.fail(error);
             }
         }
@@ -442,12 +357,11 @@ impl Dtls {
         }
     }
 
-    /// Runs `work` on the stream while the library's clock shows `now`, which never goes backwards.
+    /// Runs `work` on the stream while the library's clock shows `now`. For the library there is no time before the
+    /// first call.
     fn with_clock<R>(&mut self, now: Instant, work: impl FnOnce(&mut SslStream<Datagrams>) -> R) -> R {
-        let now = self.now.map_or(now, |latest| latest.max(now));
-        self.now = Some(now);
         let epoch = *self.epoch.get_or_insert(now);
-        ffi::with_clock(now - epoch, || work(&mut self.stream))
+        ffi::with_clock(now.saturating_duration_since(epoch), || work(&mut self.stream))
     }
 
     /// Sends close_notify, when there is a complete handshake. That the peer may not get it is all that can fail.
@@ -472,12 +386,5 @@ impl Dtls {
 impl fmt::Debug for Dtls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dtls").field("role", &self.role).field("state", &self.state).finish_non_exhaustive()
-    }
-}
-
-fn protocol_error(error: &openssl::ssl::Error) -> DtlsError {
-    match error.ssl_error().and_then(|stack| stack.errors().last()) {
-        Some(reason) => DtlsError::Protocol(reason.reason().unwrap_or("unknown error").to_owned()),
-        None => DtlsError::Protocol(error.to_string()),
     }
 }

@@ -19,7 +19,7 @@ pub enum IceState {
     New,
     /// A tuple is selected, the peer hasn't nominated one.
     Connected,
-    /// The peer has nominated a tuple.
+    /// The peer has nominated a tuple. It stays so when that one is gone and another takes its place, not nominated.
     Completed,
     /// There were tuples, none is left.
     Disconnected,

@@ -12,11 +12,15 @@ pub(super) const WINDOW: u64 = 1024;
 const MAX_RTP_INDEX: u64 = (1 << 48) - 1;
 
 /// The index of the packet with `sequence` in a stream whose highest index so far is `highest`: the one that is nearest
-/// to it.
+/// to it. Of two that are equally near RFC 3711 takes the one under the same roll-over counter.
 pub(super) fn estimate(highest: Option<u64>, sequence: u16) -> Result<u64, SrtpError> {
     let Some(highest) = highest else { return Ok(u64::from(sequence)) };
-    let distance = sequence.wrapping_sub(highest as u16) as i16;
-    match highest.checked_add_signed(i64::from(distance)) {
+    let highest_sequence = highest as u16;
+    let distance = match sequence.wrapping_sub(highest_sequence) as i16 {
+        i16::MIN => i64::from(sequence) - i64::from(highest_sequence),
+        distance => i64::from(distance),
+    };
+    match highest.checked_add_signed(distance) {
         None => Err(SrtpError::TooOld),
         Some(index) if index > MAX_RTP_INDEX => Err(SrtpError::KeyExhausted),
         Some(index) => Ok(index),
@@ -131,6 +135,7 @@ impl<T> Streams<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn index_follows_the_sequence_number_across_the_wrap() {
@@ -145,6 +150,33 @@ mod tests {
     fn index_never_leaves_its_48_bits() {
         assert_eq!(estimate(Some(5), 65_530), Err(SrtpError::TooOld));
         assert_eq!(estimate(Some(MAX_RTP_INDEX), 0), Err(SrtpError::KeyExhausted));
+    }
+
+    /// RFC 3711 §3.3.1, line by line; none where the roll-over counter would have to wrap.
+    fn rfc_3711_estimate(highest: u64, sequence: u16) -> Option<u64> {
+        let (highest_sequence, sequence) = (highest & 0xffff, u64::from(sequence));
+        let roc = roc(highest);
+        let roc = if highest_sequence < 32_768 {
+            if sequence.saturating_sub(highest_sequence) > 32_768 { roc.checked_sub(1)? } else { roc }
+        } else if highest_sequence - 32_768 > sequence {
+            roc.checked_add(1)?
+        } else {
+            roc
+        };
+        Some(u64::from(roc) << 16 | sequence)
+    }
+
+    proptest! {
+        #[test]
+        fn index_is_the_rfcs(
+            roc in prop_oneof![Just(0_u32), Just(1), Just(u32::MAX), any::<u32>()],
+            highest in any::<u16>(),
+            distance in prop_oneof![any::<u16>(), 32_766..=32_770_u16],
+        ) {
+            let sequence = highest.wrapping_add(distance);
+            let highest = u64::from(roc) << 16 | u64::from(highest);
+            prop_assert_eq!(estimate(Some(highest), sequence).ok(), rfc_3711_estimate(highest, sequence));
+        }
     }
 
     #[test]

@@ -4,14 +4,17 @@
 //! buffer of its own that fits these terms; packets are copied into it and back. (At 1,200 bytes the copies cost some
 //! percent of what Debian's libsrtp takes.)
 //!
-//! One difference to the own backend stays: at the very beginning of a stream libsrtp takes a sequence number from
-//! before the first packet for one far ahead.
+//! Differences to the own backend that stay:
+//! - In the first 32,768 packets of a stream libsrtp takes a sequence number from before index 0 for one far ahead.
+//! - The first SRTCP index is 1, not 0, and the replay window of SRTCP has 128 packets.
+//! - An SSRC that has sent SRTP and SRTCP is one stream, so the limits on streams are for both together.
+//! - Streams are in a list: to find one takes longer the more there are.
 
 #![allow(unsafe_code)]
 
-use super::index::WINDOW;
+use super::index::{Streams, WINDOW};
 use super::packet::{RTCP_CLEAR_LEN, rtcp_ssrc, rtp_header};
-use super::{SrtpError, Suite};
+use super::{MAX_RECEIVED_STREAMS, MAX_SENT_STREAMS, SrtpError, Suite};
 use libsrtp2_sys as sys;
 use std::ffi::{c_int, c_ulong, c_void};
 use std::mem::MaybeUninit;
@@ -27,6 +30,8 @@ type Transform = unsafe extern "C" fn(sys::srtp_t, *mut c_void, *mut c_int) -> s
 pub(super) struct Session {
     handle: sys::srtp_t,
     suite: Suite,
+    /// The SSRCs that the library has state for. It has no limit of its own.
+    streams: Streams<()>,
     /// The packet in work, in words for its alignment.
     buffer: Vec<u32>,
 }
@@ -38,15 +43,20 @@ unsafe impl Send for Session {}
 impl Session {
     /// A session for what we send.
     pub fn outbound(suite: Suite, key: &[u8]) -> Result<Session, SrtpError> {
-        Session::new(suite, key, sys::ssrc_any_outbound)
+        Session::new(suite, key, sys::ssrc_any_outbound, MAX_SENT_STREAMS)
     }
 
     /// A session for what we receive.
     pub fn inbound(suite: Suite, key: &[u8]) -> Result<Session, SrtpError> {
-        Session::new(suite, key, sys::ssrc_any_inbound)
+        Session::new(suite, key, sys::ssrc_any_inbound, MAX_RECEIVED_STREAMS)
     }
 
-    fn new(suite: Suite, key: &[u8], direction: sys::srtp_ssrc_type_t) -> Result<Session, SrtpError> {
+    fn new(
+        suite: Suite,
+        key: &[u8],
+        direction: sys::srtp_ssrc_type_t,
+        max_streams: usize,
+    ) -> Result<Session, SrtpError> {
         init()?;
         let (rtp, rtcp) = crypto_policies(suite);
         let mut key = key.to_vec();
@@ -71,7 +81,7 @@ impl Session {
         if status != sys::srtp_err_status_ok || handle.is_null() {
             return Err(SrtpError::Crypto);
         }
-        Ok(Session { handle, suite, buffer: Vec::new() })
+        Ok(Session { handle, suite, streams: Streams::new(max_streams), buffer: Vec::new() })
     }
 
     pub fn protect_rtp(&mut self, slot: &mut [u8], header_len: usize, payload: &[u8]) -> Result<usize, SrtpError> {
@@ -80,18 +90,19 @@ impl Session {
             return Err(SrtpError::BufferTooSmall { needed: total, got: slot.len() });
         }
         let header = &slot[..header_len];
-        if rtp_header(header)?.len != header_len {
+        let parsed = rtp_header(header)?;
+        if parsed.len != header_len {
             return Err(SrtpError::TooShort(header_len));
         }
-        let protected = self.run(sys::srtp_protect, header, payload)?;
+        let protected = self.run(sys::srtp_protect, parsed.ssrc, header, payload)?;
         let out = slot.get_mut(..protected.len()).ok_or(SrtpError::Crypto)?;
         out.copy_from_slice(protected);
         Ok(protected.len())
     }
 
     pub fn protect_rtcp(&mut self, packet: &mut Vec<u8>) -> Result<(), SrtpError> {
-        rtcp_ssrc(packet, RTCP_CLEAR_LEN)?;
-        let protected = self.run(sys::srtp_protect_rtcp, packet, &[])?;
+        let ssrc = rtcp_ssrc(packet, RTCP_CLEAR_LEN)?;
+        let protected = self.run(sys::srtp_protect_rtcp, ssrc, packet, &[])?;
         packet.clear();
         packet.extend_from_slice(protected);
         Ok(())
@@ -102,29 +113,33 @@ impl Session {
         if packet.len() < header.len + self.suite.rtp_tag_len() {
             return Err(SrtpError::TooShort(packet.len()));
         }
-        self.unprotect(sys::srtp_unprotect, packet)
+        self.unprotect(sys::srtp_unprotect, header.ssrc, packet)
     }
 
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let trailer = 4 + self.suite.rtcp_tag_len();
-        rtcp_ssrc(packet, RTCP_CLEAR_LEN + trailer)?;
+        let ssrc = rtcp_ssrc(packet, RTCP_CLEAR_LEN + trailer)?;
         // With GCM libsrtp would take a packet that is authenticated only.
         let flag = packet.len() - if self.suite.is_gcm() { 4 } else { trailer };
         if packet[flag] & 0x80 == 0 {
             return Err(SrtpError::NotEncrypted);
         }
-        self.unprotect(sys::srtp_unprotect_rtcp, packet)
+        self.unprotect(sys::srtp_unprotect_rtcp, ssrc, packet)
     }
 
-    fn unprotect(&mut self, transform: Transform, packet: &mut [u8]) -> Result<usize, SrtpError> {
-        let plain = self.run(transform, packet, &[])?;
+    fn unprotect(&mut self, transform: Transform, ssrc: u32, packet: &mut [u8]) -> Result<usize, SrtpError> {
+        let plain = self.run(transform, ssrc, packet, &[])?;
         let out = packet.get_mut(..plain.len()).ok_or(SrtpError::Crypto)?;
         out.copy_from_slice(plain);
         Ok(plain.len())
     }
 
     /// Copies a packet's two parts into the buffer, lets the library transform it, and returns what it has become.
-    fn run(&mut self, transform: Transform, head: &[u8], tail: &[u8]) -> Result<&[u8], SrtpError> {
+    fn run(&mut self, transform: Transform, ssrc: u32, head: &[u8], tail: &[u8]) -> Result<&[u8], SrtpError> {
+        let known = self.streams.get(ssrc).is_some();
+        if !known && !self.streams.has_room() {
+            return Err(SrtpError::TooManyStreams);
+        }
         let len = head.len() + tail.len();
         let words = (len + ROOM).div_ceil(4);
         if self.buffer.len() < words {
@@ -143,6 +158,9 @@ impl Session {
         let status = unsafe { transform(self.handle, bytes.as_mut_ptr().cast(), &mut new_len) };
         if status != sys::srtp_err_status_ok {
             return Err(error(status, len));
+        }
+        if !known {
+            self.streams.insert(ssrc, ())?;
         }
         usize::try_from(new_len).ok().and_then(|len| bytes.get(..len)).ok_or(SrtpError::Crypto)
     }
@@ -204,5 +222,28 @@ fn error(status: sys::srtp_err_status_t, len: usize) -> SrtpError {
         sys::srtp_err_status_key_expired => SrtpError::KeyExhausted,
         sys::srtp_err_status_parse_err => SrtpError::TooShort(len),
         _ => SrtpError::Crypto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what we send too; with the real limit this would take long, for streams are in a list.
+    #[test]
+    fn sent_streams_are_bounded() {
+        let suite = Suite::AeadAes128Gcm;
+        let mut session = Session::new(suite, &vec![1; suite.key_and_salt_len()], sys::ssrc_any_outbound, 3).unwrap();
+        let mut protect = |ssrc: u8| {
+            let mut slot = [0; 64];
+            slot[..12].copy_from_slice(&[0x80, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, ssrc]);
+            session.protect_rtp(&mut slot, 12, b"payload")
+        };
+        for ssrc in [1, 2, 3, 1] {
+            assert_eq!(protect(ssrc), Ok(35), "{ssrc}");
+        }
+        assert_eq!(protect(4), Err(SrtpError::TooManyStreams));
+        assert_eq!(session.protect_rtcp(&mut vec![0x80, 201, 0, 1, 0, 0, 0, 3]), Ok(()));
+        assert_eq!(session.protect_rtcp(&mut vec![0x80, 201, 0, 1, 0, 0, 0, 4]), Err(SrtpError::TooManyStreams));
     }
 }

@@ -7,11 +7,12 @@
 //! Two backends do the same work. [`Backend::Evp`] is the project's own, on AWS-LC's EVP ciphers: one cipher context
 //! per direction, keyed once, so that a packet costs an IV and one pass from the shared payload into the output slot.
 //! `Backend::Libsrtp` (cargo feature `libsrtp`) is the system's libsrtp2: an oracle for tests and a contender in
-//! benchmarks.
+//! benchmarks. Where it can't but differ is said in `libsrtp.rs`.
 //!
 //! Assumed, as in every DTLS-SRTP session: no MKI, key derivation rate 0, SRTCP always encrypted (a packet without the
 //! E flag is refused), no encrypted header extensions (RFC 9335), and RTP version 2.
 
+mod cipher;
 mod evp;
 mod index;
 mod kdf;
@@ -29,6 +30,13 @@ pub const MAX_RTP_OVERHEAD: usize = 16;
 
 /// The most bytes that [`Sender::protect_rtcp`] adds to a compound packet: a tag and the SRTCP index.
 pub const MAX_RTCP_OVERHEAD: usize = 20;
+
+/// The most streams (SSRCs) that one [`Sender`] serves, SRTP and SRTCP each. Ours to choose, so the limit only stops a
+/// leak.
+pub const MAX_SENT_STREAMS: usize = 65_536;
+
+/// The most streams (SSRCs) that one [`Receiver`] serves, SRTP and SRTCP each: those that a peer makes up in a session.
+pub const MAX_RECEIVED_STREAMS: usize = 4096;
 
 /// A protection profile of DTLS-SRTP (RFC 5764 §4.1.2, RFC 7714 §14.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -149,7 +157,8 @@ pub enum SrtpError {
     /// A packet with this index was accepted before.
     #[error("replayed packet")]
     Replayed,
-    /// The packet's index lies behind the replay window (1,024 packets), or before the first packet of its stream.
+    /// The packet's index lies behind the replay window (1,024 packets; of SRTCP with libsrtp 128), or before index 0 of
+    /// its stream.
     #[error("packet older than the replay window")]
     TooOld,
     /// An SRTCP packet without the E flag.
@@ -171,7 +180,7 @@ pub enum SrtpError {
         /// Bytes that were given.
         got: usize,
     },
-    /// The session has as many streams as it may have.
+    /// The session has as many streams as it may have: [`MAX_SENT_STREAMS`] or [`MAX_RECEIVED_STREAMS`].
     #[error("too many streams (SSRCs) in one session")]
     TooManyStreams,
     /// All packet indices of this stream are used up (2^48 SRTP or 2^31 SRTCP packets, RFC 3711 §9.2).
@@ -189,6 +198,9 @@ impl From<openssl::error::ErrorStack> for SrtpError {
 }
 
 /// Protects the packets that we send.
+///
+/// Streams are never forgotten, since one that began anew under the same key would repeat its nonces: a session that has
+/// sent [`MAX_SENT_STREAMS`] of them refuses further ones.
 pub struct Sender(SenderBackend);
 
 enum SenderBackend {
@@ -221,7 +233,7 @@ impl Sender {
     ///
     /// Sequence numbers may go back by up to 1,024, for packets that are sent late or again. A sequence number that is
     /// sent again must carry the identical packet: two different packets under one index would share a nonce, and
-    /// with GCM even a changed header extension then reveals the authentication key (RFC 7714 §9.1, §14.1).
+    /// with GCM even a changed header extension then reveals the authentication key (RFC 7714 §8.4).
     ///
     /// # Errors
     /// [`SrtpError::BufferTooSmall`], [`SrtpError::TooShort`] for a `header_len` that is no RTP header's,
@@ -256,7 +268,9 @@ impl fmt::Debug for Sender {
 
 /// Verifies and decrypts the packets that the peer sends.
 ///
-/// State for an SSRC is made only by a packet that authenticates, so that forged packets leave nothing behind.
+/// State for an SSRC is made only by a packet that authenticates, so that forged packets leave nothing behind. It is
+/// never forgotten, since all packets of its stream could be replayed then: a session that has received
+/// [`MAX_RECEIVED_STREAMS`] refuses further ones.
 pub struct Receiver(ReceiverBackend);
 
 enum ReceiverBackend {

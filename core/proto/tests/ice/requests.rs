@@ -127,6 +127,14 @@ fn with_unknown_attributes_that_must_be_understood_420() {
     assert_eq!(message.attribute(attribute::UNKNOWN_ATTRIBUTES), Some(&[0x7f, 0x01, 0x00, 0x03][..]));
 }
 
+/// However many attributes a request has, the response lists no more than 16 types.
+#[test]
+fn a_420_response_is_short() {
+    let unknown = (0x7f00..0x7f20).fold(request("server"), |request, kind| request.attribute(kind, &[]));
+    let packet = sealed(unknown, "server");
+    assert_eq!(rejected(&packet, 420, true), IceError::UnknownAttributes((0x7f00..0x7f10).collect()));
+}
+
 #[test]
 fn unknown_attributes_that_may_be_ignored_are() {
     let mut agent = Agent::new();
@@ -179,7 +187,7 @@ fn an_answer_is_never_answered() {
     assert_eq!(ignored(&response.payload), Ok(()));
 }
 
-/// RFC 8489 §6.3.1: a response is no weapon. It must not be much longer than the request that an attacker forged.
+/// A response is no weapon: it must not be much longer than the request that an attacker forged.
 #[test]
 fn unauthenticated_requests_are_not_amplified() {
     let smallest = MessageBuilder::new(Class::Request, METHOD_BINDING, TransactionId([1; 12])).fingerprint().finish();

@@ -262,16 +262,13 @@ pub(super) fn protocol_name(protocol: ice::Protocol) -> channel::Protocol {
 }
 
 fn candidate(info: &channel::ListenInfo, port: u16, local_preference: u16) -> IceCandidate {
-    /// The type preference of host candidates.
-    const HOST: u32 = 64;
     let (foundation, tcp_type) = match info.protocol {
         channel::Protocol::Udp => ("udpcandidate", None),
         channel::Protocol::Tcp => ("tcpcandidate", Some(channel::IceCandidateTcpType::Passive)),
     };
     IceCandidate {
         foundation: foundation.to_owned(),
-        // RFC 8445, 5.1.2.1, with component 1.
-        priority: HOST << 24 | u32::from(local_preference) << 8 | 255,
+        priority: ice::host_candidate_priority(local_preference),
         address: info.announced_address.clone().unwrap_or_else(|| info.ip.to_string()),
         protocol: info.protocol,
         port,
