@@ -1,140 +1,110 @@
-//! `cargo run -p ipc-demos --bin socketpair`: two processes talk both ways over one socketpair.
-//!
-//! A socketpair is a pipe that goes both ways: two connected, nameless unix sockets. A stream socket carries bytes,
-//! not messages, so each message is preceded by its length (4 bytes in the machine's byte order, as on a mediasoup
-//! worker's channel). The parent asks, the child answers; when the parent closes its end, the child reads end of file
-//! and leaves, and the parent reaps it.
+//! `cargo run -p ipc-demos --bin socketpair`: both ways over one descriptor, as a stream and as packets.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::process::exit;
 
 use anyhow::{Context, ensure};
+use ch03_socketpair::{Duplex, fork_single_threaded, fork_with_channel};
 use clap::Parser;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork, getpid};
-
-/// The longest message either side accepts, in bytes: a length from the other process is not trusted further.
-const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+use ipc_demos::play::{child, grouped, reap, text};
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::unistd::{ForkResult, getpid};
+use stage::Transcript;
 
 /// Shows two processes talking both ways over one socketpair.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// What the parent asks the child, one message each.
+    /// What the parent asks the child over the stream, one message each.
     #[arg(default_values = ["hello", "", "how are you?"])]
     messages: Vec<String>,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let (parent_end, child_end) = UnixStream::pair().context("socketpair failed")?;
-    // SAFETY: this process has a single thread, so the child may go on using the allocator and the standard library.
-    match unsafe { fork() }.context("fork failed")? {
-        ForkResult::Child => {
-            // Without this the child would hold the parent's end open, and never see the end of file.
-            drop(parent_end);
-            match answer(child_end) {
-                Ok(()) => exit(0),
-                Err(error) => {
-                    eprintln!("child: {error}");
-                    exit(1)
-                }
-            }
-        }
-        ForkResult::Parent { child } => {
-            drop(child_end);
-            ask(parent_end, &arguments.messages)?;
-            let status = waitpid(child, None).context("waitpid failed")?;
-            println!("parent: child {child} is reaped: {status:?}");
-            ensure!(matches!(status, WaitStatus::Exited(_, 0)), "the child failed");
-            Ok(())
-        }
-    }
+    let mut transcript = Transcript::new();
+    stream(&mut transcript, &arguments.messages)?;
+    packets(&mut transcript)?;
+    limits(&mut transcript)
 }
 
-/// The parent: one message, one answer, until there is no more to ask; dropping `channel` is the goodbye.
-fn ask(mut channel: UnixStream, messages: &[String]) -> anyhow::Result<()> {
+fn stream(transcript: &mut Transcript, messages: &[String]) -> anyhow::Result<()> {
+    transcript.heading("SOCK_STREAM: bytes without edges, so each message says how long it is (chapter 03)");
+    let (pid, channel) = fork_with_channel(|channel| match answer(channel) {
+        Ok(()) => 0,
+        Err(error) => {
+            transcript.line("child", format!("failed: {error:#}"));
+            1
+        }
+    })?;
+    let mut channel = Duplex::new(channel);
     for message in messages {
-        write_frame(&mut channel, message.as_bytes())?;
-        let answer = read_frame(&mut channel)?.context("the child closed the channel before it answered")?;
-        println!("parent: {} bytes {message:?} -> {:?}", message.len(), String::from_utf8_lossy(&answer));
+        channel.send(message.as_bytes())?;
+        let answer = channel.receive()?.context("the child closed the channel before it answered")?;
+        transcript.line("parent", format!("{} bytes {message:?} -> {:?}", message.len(), text(&answer)));
     }
+    drop(channel);
+    transcript.line("parent", "close: the child reads end of file, and leaves");
+    reap(transcript, pid)?;
     Ok(())
 }
 
 /// The child: answers each message, until end of file.
-fn answer(mut channel: UnixStream) -> io::Result<()> {
-    while let Some(message) = read_frame(&mut channel)? {
-        let shouted = String::from_utf8_lossy(&message).to_uppercase();
-        write_frame(&mut channel, format!("{shouted} (from {})", getpid()).as_bytes())?;
+fn answer(channel: UnixStream) -> anyhow::Result<()> {
+    let mut channel = Duplex::new(channel);
+    while let Some(message) = channel.receive()? {
+        channel.send(format!("{} (from pid {})", text(&message).to_uppercase(), getpid()).as_bytes())?;
+        channel.flush()?;
     }
     Ok(())
 }
 
-fn write_frame(sink: &mut impl Write, message: &[u8]) -> io::Result<()> {
-    let length = u32::try_from(message.len()).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
-    sink.write_all(&length.to_ne_bytes())?;
-    sink.write_all(message)
-}
-
-/// The next message, or `None` when the other side closed between two messages. A close inside one is an error.
-fn read_frame(source: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
-    let mut length = [0; 4];
-    // The first byte is read apart, because only before it is end of file a goodbye and not a loss.
-    let first = loop {
-        match source.read(&mut length[..1]) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            result => break result?,
+fn packets(transcript: &mut Transcript) -> anyhow::Result<()> {
+    transcript.heading("SOCK_SEQPACKET: each send is one receive");
+    // ANCHOR: seqpacket
+    let (parents, childs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let pid = match fork_single_threaded()? {
+        ForkResult::Child => {
+            drop(parents);
+            child(transcript, |transcript| {
+                for message in ["one", "two", "three", ""] {
+                    send(childs.as_raw_fd(), message.as_bytes(), MsgFlags::MSG_NOSIGNAL)?;
+                    transcript.line("child", format!("send {} bytes {message:?}", message.len()));
+                }
+                Ok(())
+            })
         }
+        ForkResult::Parent { child } => child,
     };
-    if first == 0 {
-        return Ok(None);
+    drop(childs);
+    reap(transcript, pid)?;
+    let mut buffer = [0; 64];
+    for _ in 0..5 {
+        let length = recv(parents.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
+        transcript.line("parent", format!("recv {length} bytes {:?}", text(&buffer[..length])));
     }
-    source.read_exact(&mut length[1..])?;
-    let length = u32::from_ne_bytes(length) as usize;
-    if length > MAX_MESSAGE {
-        return Err(io::Error::new(ErrorKind::InvalidData, format!("a frame of {length} bytes is too long")));
-    }
-    let mut message = vec![0; length];
-    source.read_exact(&mut message)?;
-    Ok(Some(message))
+    // ANCHOR_END: seqpacket
+    transcript.note("the first 0 is the empty message, the second one end of file: nothing tells them apart");
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A source that gives one byte a call, as a stream socket may.
-    struct Trickle<'a>(&'a [u8]);
-
-    impl Read for Trickle<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let length = buffer.len().min(self.0.len()).min(1);
-            buffer[..length].copy_from_slice(&self.0[..length]);
-            self.0 = &self.0[length..];
-            Ok(length)
-        }
+fn limits(transcript: &mut Transcript) -> anyhow::Result<()> {
+    transcript.heading("What keeps its edges is cut at them, or refused");
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    for flags in [MsgFlags::empty(), MsgFlags::MSG_TRUNC] {
+        send(ours.as_raw_fd(), &[7; 100], MsgFlags::MSG_NOSIGNAL)?;
+        let length = recv(theirs.as_raw_fd(), &mut [0; 16], flags)?;
+        let how = if flags.is_empty() { "" } else { ", with MSG_TRUNC" };
+        transcript.line("parent", format!("send 100 bytes, recv into 16{how}: returns {length}"));
     }
-
-    #[test]
-    fn frames_survive_a_stream_that_cuts_them_anywhere() {
-        let mut wire = Vec::new();
-        for message in [&b"one"[..], b"", b"three"] {
-            write_frame(&mut wire, message).unwrap();
-        }
-        let mut source = Trickle(&wire);
-        assert_eq!(read_frame(&mut source).unwrap().unwrap(), b"one");
-        assert_eq!(read_frame(&mut source).unwrap().unwrap(), b"");
-        assert_eq!(read_frame(&mut source).unwrap().unwrap(), b"three");
-        assert!(read_frame(&mut source).unwrap().is_none());
-    }
-
-    #[test]
-    fn a_cut_frame_and_an_absurd_length_are_errors() {
-        let mut wire = Vec::new();
-        write_frame(&mut wire, b"four").unwrap();
-        assert_eq!(read_frame(&mut &wire[..6]).unwrap_err().kind(), ErrorKind::UnexpectedEof);
-        assert_eq!(read_frame(&mut &[255; 8][..]).unwrap_err().kind(), ErrorKind::InvalidData);
-    }
+    transcript.note("84 bytes are gone; only MSG_TRUNC tells. A stream would have kept them for the next read");
+    let large = vec![0; 8 * 1024 * 1024];
+    let refused = send(ours.as_raw_fd(), &large, MsgFlags::MSG_NOSIGNAL);
+    ensure!(refused == Err(Errno::EMSGSIZE), "a message of 8 MiB: {refused:?}");
+    transcript.line(
+        "parent",
+        format!("send {} bytes: EMSGSIZE, a message must fit the socket's buffer", grouped(large.len())),
+    );
+    Ok(())
 }
