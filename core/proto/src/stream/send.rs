@@ -201,6 +201,21 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_timestamp_counts_until_they_start_anew() {
+        let start = Instant::now();
+        let mut stream = Stream::new(9, 1000);
+        let timestamp = |stream: &Stream| stream.sender_info(start, Ntp(0)).unwrap().rtp_timestamp;
+        stream.handle_packet(start, 5000, 10, 10);
+        // One that comes late.
+        stream.handle_packet(start, 4000, 10, 10);
+        assert_eq!(timestamp(&stream), 5000);
+        stream.handle_timestamp_restart();
+        assert_eq!(stream.sender_info(start, Ntp(0)), None);
+        stream.handle_packet(start, 300, 10, 10);
+        assert_eq!(timestamp(&stream), 300);
+    }
+
+    #[test]
     fn a_report_block_tells_loss_and_round_trip() {
         let mut stream = Stream::new(9, 90_000);
         let mut block = ReportBlock { ssrc: 9, fraction_lost: 64, packets_lost: 3, ..ReportBlock::default() };
@@ -223,12 +238,13 @@ mod tests {
         }
         stream.handle_nack(10);
         (0..10).for_each(|_| stream.handle_retransmission(true));
+        (0..3).for_each(|_| stream.handle_retransmission(false));
         stream.handle_pli();
         stream.handle_fir();
         stream.handle_report_block(Ntp(0), &ReportBlock { packets_lost: 10, ..ReportBlock::default() });
         let stats = stream.stats();
         assert_eq!((stats.nack_count, stats.nack_packet_count, stats.pli_count, stats.fir_count), (1, 10, 1, 1));
-        assert_eq!(stream.totals(), Totals { packets: 100, lost: 10, repaired: 10, retransmitted: 10 });
+        assert_eq!(stream.totals(), Totals { packets: 100, lost: 10, repaired: 10, retransmitted: 13 });
         assert_eq!(stream.bitrate(start), 100_000);
     }
 }
