@@ -43,17 +43,22 @@ pub struct PayloadInfo {
 }
 
 /// Looks into the payloads of one stream. Keep one per producer stream: AV1's layers are told by a structure that
-/// comes with key frames only.
+/// comes with key frames only, and how H.264's key frames begin depends on what came before.
 #[derive(Clone, Debug)]
 pub struct Inspector {
     codec: Codec,
     dependency_descriptor: dependency_descriptor::Parser,
+    h264: h264::KeyFrameDetector,
 }
 
 impl Inspector {
     /// An inspector for payloads of `codec`.
     pub fn new(codec: Codec) -> Inspector {
-        Inspector { codec, dependency_descriptor: dependency_descriptor::Parser::new() }
+        Inspector {
+            codec,
+            dependency_descriptor: dependency_descriptor::Parser::new(),
+            h264: h264::KeyFrameDetector::new(),
+        }
     }
 
     /// Whether a key frame can be told from other packets.
@@ -72,7 +77,7 @@ impl Inspector {
         match self.codec {
             Codec::Vp8 => vp8::inspect(payload),
             Codec::Vp9 => vp9::inspect(payload),
-            Codec::H264 | Codec::H264Svc => h264::inspect(payload, frame_marking.and_then(FrameMarking::decode)),
+            Codec::H264 | Codec::H264Svc => self.h264.inspect(payload, frame_marking.and_then(FrameMarking::decode)),
             Codec::Av1 => {
                 let descriptor = dependency_descriptor.and_then(|value| self.dependency_descriptor.parse(value).ok());
                 av1::inspect(payload, descriptor)
@@ -91,7 +96,7 @@ mod tests {
         let inspect = |codec, payload: &[u8]| Inspector::new(codec).inspect(payload, None, None).is_key_frame;
         assert!(inspect(Codec::Vp8, &[0x10, 0x00]));
         assert!(inspect(Codec::Vp9, &[0x08]));
-        assert!(inspect(Codec::H264, &[0x65]));
+        assert!(inspect(Codec::H264, &[0x65, 0x88]));
         assert!(inspect(Codec::Av1, &[0x18, 0x0a]));
         assert!(!inspect(Codec::Opus, &[0x10, 0x00]) && !Inspector::knows_key_frames(Codec::Opus));
     }
