@@ -17,6 +17,43 @@ pub use mime::{Codec, MediaType, MimeType, UnknownMimeType};
 
 use crate::rtp::FrameMarking;
 
+/// A payload ends inside its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("payload of {len} bytes ends inside the {field} of its descriptor")]
+pub struct TruncatedDescriptor {
+    /// The field that does not fit.
+    pub field: &'static str,
+    /// Length of the payload in bytes.
+    pub len: usize,
+}
+
+/// Reads the bytes of a payload descriptor one after the other.
+struct DescriptorReader<'a> {
+    payload: &'a [u8],
+    read: usize,
+}
+
+impl<'a> DescriptorReader<'a> {
+    fn new(payload: &'a [u8]) -> DescriptorReader<'a> {
+        DescriptorReader { payload, read: 0 }
+    }
+
+    fn next(&mut self, field: &'static str) -> Result<u8, TruncatedDescriptor> {
+        let byte = self.payload.get(self.read).ok_or(TruncatedDescriptor { field, len: self.payload.len() })?;
+        self.read += 1;
+        Ok(*byte)
+    }
+
+    /// A picture id: 7 bits, or 15 in two bytes if the first bit is set (RFC 7741, RFC 9628). Says whether it has 15.
+    fn picture_id(&mut self) -> Result<(u16, bool), TruncatedDescriptor> {
+        let high = self.next("picture id")?;
+        Ok(match high & 0x80 {
+            0 => (high.into(), false),
+            _ => (u16::from_be_bytes([high & 0x7f, self.next("picture id")?]), true),
+        })
+    }
+}
+
 /// What a forwarder needs to know of one packet's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct PayloadInfo {
@@ -36,9 +73,10 @@ pub struct PayloadInfo {
     pub has_temporal_layer: bool,
     /// The packet begins a frame at which a receiver of lower spatial layers can start to get this one.
     pub switches_spatial: bool,
-    /// The packet's frame is one at which a receiver of lower temporal layers can start to get this one.
+    /// A receiver of lower temporal layers can go up here: to the frame's layer with this very frame (VP8, AV1, frame
+    /// marking); of VP9, from the frame's layer to higher ones with the pictures after it.
     pub switches_temporal: bool,
-    /// Nothing depends on the frame.
+    /// Nothing depends on the frame, and the payload tells so.
     pub is_discardable: bool,
 }
 
@@ -67,7 +105,8 @@ impl Inspector {
     }
 
     /// Looks at one packet: its payload (without padding), and the values of its frame marking and dependency
-    /// descriptor extensions, if it has them. Malformed descriptors count as absent.
+    /// descriptor extensions, if it has them. Malformed descriptors count as absent: the packet is worth forwarding all the
+    /// same, as the receiver may make more of it.
     pub fn inspect(
         &mut self,
         payload: &[u8],
