@@ -186,9 +186,11 @@ impl Buffer {
         let slot = self.slot(sequence_number);
         self.table[slot].len = 0;
         self.stored -= 1;
-        while self.order.front().is_some_and(|&(number, position)| {
-            self.entry(number).is_none_or(|entry| entry.position != position)
-        }) {
+        while self
+            .order
+            .front()
+            .is_some_and(|&(number, position)| self.entry(number).is_none_or(|entry| entry.position != position))
+        {
             self.order.pop_front();
         }
     }
