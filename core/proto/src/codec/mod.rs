@@ -145,4 +145,30 @@ mod tests {
         let info = Inspector::new(Codec::Av1).inspect(&[0x18, 0x0a], None, Some(&[0x80]));
         assert!(info.is_key_frame && !info.has_spatial_layer);
     }
+
+    /// The key picture that Chrome sends of AV1 as L3T3, and its next one; the capture is also in LiveKit's tests.
+    #[test]
+    fn av1_key_frames_by_the_dependency_descriptor() {
+        let structure = "0172 80081485214eafffaaaa863cf0430c10c302afc0aaa0063c00430010c002a000a80006000040001d954926e082\
+                         b04a0941b820ac1282503157f974000ca864330e222222eca8655304224230eca877530077004200ef008601df010d";
+        let structure = structure.replace(' ', "");
+        let inspect = |values: &[&str]| {
+            let mut inspector = Inspector::new(Codec::Av1);
+            let inspect = |value: &&str| inspector.inspect(&[0x30], None, Some(&hex::decode(value).unwrap()));
+            values.iter().map(inspect).last().unwrap()
+        };
+        let key = format!("c1{structure}");
+        let info = inspect(&[&key]);
+        assert!(info.is_key_frame && info.switches_spatial && info.switches_temporal && info.starts_frame);
+        assert!(info.has_spatial_layer && info.has_temporal_layer && info.ends_frame && !info.is_discardable);
+        // The rest of the key picture, and the next one.
+        for value in ["86017340fc", "46017340fc", "c3017540fc", "88017640fc", "8b0174"] {
+            assert!(!inspect(&[&key, value]).is_key_frame, "{value}");
+        }
+        let upper = inspect(&[&key, "86017340fc"]);
+        assert!((upper.spatial_layer, upper.switches_spatial, upper.ends_frame) == (1, true, false));
+        // The structure, again in a frame's later packet, and in one of an upper layer.
+        assert!(!inspect(&[&format!("41{structure}")]).is_key_frame);
+        assert!(!inspect(&[&format!("c6{structure}")]).is_key_frame);
+    }
 }
