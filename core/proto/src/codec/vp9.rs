@@ -137,6 +137,9 @@ mod tests {
         let info = inspect(&[0xbc, 0x05, 0x05]);
         assert!(!info.is_key_frame && info.switches_spatial && info.ends_frame);
         assert_eq!((info.spatial_layer, info.temporal_layer), (2, 0));
+        // TID 5, SID 6.
+        let info = inspect(&[0xbc, 0x05, 0xad]);
+        assert_eq!((info.spatial_layer, info.temporal_layer), (6, 5));
     }
 
     #[test]

@@ -430,7 +430,8 @@ mod tests {
         let mut item = DlrrItem { ssrc: 5, last_receiver_report: 0xb705_2000, delay: 0x0005_4000 };
         let now = Ntp(0xb44d_b710_8000_0000);
         assert_eq!(stream.handle_dlrr(now, &item), Some(millis(6125)));
-        item.last_receiver_report = 0;
+        // No reference time has come to the sender, whatever the delay says.
+        (item.last_receiver_report, item.delay) = (0, 0xb705_2000);
         assert_eq!(stream.handle_dlrr(now, &item), None);
         assert_eq!(stream.stats().round_trip_time, Some(millis(6125)));
     }

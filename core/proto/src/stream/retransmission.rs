@@ -373,6 +373,29 @@ mod tests {
     }
 
     #[test]
+    fn a_replaced_packet_is_as_old_as_its_replacement() {
+        let start = Instant::now();
+        let filled = |max_packets| {
+            let mut buffer = Buffer::new(Config { max_packets, ..Config::default() });
+            for (sequence_number, timestamp) in [(4, 0), (5, 0), (6, 0), (5, 1)] {
+                buffer.insert(start, sequence_number, timestamp, &packet(sequence_number, 20));
+            }
+            assert_eq!((buffer.len(), buffer.order.len()), (3, 4));
+            buffer
+        };
+        let mut buffer = filled(4);
+        buffer.insert(start, 7, 0, &packet(7, 20));
+        buffer.insert(start, 8, 0, &packet(8, 20));
+        assert!([5, 6, 7, 8].iter().all(|&number| buffer.get(start, number).unwrap().bytes == packet(number, 20)));
+
+        // The same when all move to a larger ring, where the place of the replaced one is not kept.
+        let mut grown = filled(8);
+        grown.insert(start, 7, 0, &packet(7, FIRST_BYTES));
+        assert_eq!((grown.len(), grown.order.len()), (4, 4));
+        assert!([4, 5, 6].iter().all(|&number| grown.get(start, number).unwrap().bytes == packet(number, 20)));
+    }
+
+    #[test]
     fn by_default_2500_packets_are_kept_for_two_seconds() {
         let start = Instant::now();
         let mut buffer = Buffer::new(Config::default());

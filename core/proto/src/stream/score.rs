@@ -153,6 +153,8 @@ mod tests {
         assert_eq!(raw(90, 10, 10, 10), 9);
         // Repaired, but with three resends each: weight 0.219, effective loss 7, 0.723.
         assert_eq!(raw(90, 10, 10, 30), 7);
+        // Rounded down, the effective loss is 1 of 10; as it is, 1.95, it would give 4.
+        assert_eq!(raw(10, 3, 3, 3), 7);
         // The weight's fourth power: weight 0.316, effective loss 23, (37/60)^4 = 0.145. (With the third, 21 and 0.179.)
         assert_eq!(raw(60, 30, 20, 20), 1);
         assert_eq!(raw(20, 80, 0, 0), 0);
