@@ -4,24 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::rate::{BITRATE_WINDOW, RateCounter};
 use super::score::Totals;
+use super::validity::Started;
 use crate::rtcp::{DlrrItem, Ntp, ReportBlock, SenderInfo, round_trip, to_compact};
 use crate::rtp::{Header, seq};
 
-/// A jump forward of fewer numbers is a loss, of more a restart to be confirmed (RFC 3550 A.1).
-const MAX_DROPOUT: u16 = 3000;
-/// A packet at most this late is a straggler, an older one a restart to be confirmed.
-const MAX_MISORDER: u16 = 1500;
-
-/// What a packet is to its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It belongs to the stream.
-    Accepted,
-    /// Its sequence number is far off: leave it out. If the next packet follows it, the stream has restarted.
-    Discarded,
-    /// It confirms that the stream restarted with new sequence numbers: forget what depends on the old ones.
-    Restarted,
-}
+pub use super::validity::Verdict;
 
 /// Counts what is received of one SSRC and reports on it.
 #[derive(Clone, Debug)]
@@ -44,61 +31,12 @@ pub struct Stream {
     /// Expected and received at the last report.
     prior: (u64, u64),
     fraction_lost: u8,
+    /// The worst loss of those that the stream is forwarded to, since the last report.
+    remote_fraction_lost: u8,
+    /// Losses reported on top of our own, for theirs.
+    remote_lost: i64,
     sender: Option<(SenderInfo, Instant)>,
     rtt: Option<Duration>,
-}
-
-/// The sequence numbers since the stream began, or restarted.
-#[derive(Clone, Copy, Debug)]
-struct Started {
-    base: u16,
-    highest: u16,
-    cycles: u64,
-    /// The number that would confirm a restart.
-    confirms_restart: Option<u16>,
-    received: u64,
-    /// Packets expected and received before the last restart.
-    before: (u64, u64),
-}
-
-impl Started {
-    fn new(seq: u16, before: (u64, u64)) -> Started {
-        Started { base: seq, highest: seq, cycles: 0, confirms_restart: None, received: 0, before }
-    }
-
-    fn extended_highest(&self) -> u64 {
-        self.cycles << 16 | u64::from(self.highest)
-    }
-
-    fn expected(&self) -> u64 {
-        self.before.0 + self.extended_highest() - u64::from(self.base) + 1
-    }
-
-    fn received(&self) -> u64 {
-        self.before.1 + self.received
-    }
-
-    fn handle(&mut self, seq: u16) -> Verdict {
-        let ahead = seq.wrapping_sub(self.highest);
-        let verdict = if ahead < MAX_DROPOUT {
-            if seq < self.highest {
-                self.cycles += 1;
-            }
-            self.highest = seq;
-            Verdict::Accepted
-        } else if ahead > u16::MAX - MAX_MISORDER {
-            Verdict::Accepted
-        } else if self.confirms_restart == Some(seq) {
-            *self = Started::new(seq, (self.expected(), self.received()));
-            Verdict::Restarted
-        } else {
-            self.confirms_restart = Some(seq.wrapping_add(1));
-            return Verdict::Discarded;
-        };
-        self.confirms_restart = None;
-        self.received += 1;
-        verdict
-    }
 }
 
 /// Statistics since the beginning.
@@ -146,6 +84,8 @@ impl Stream {
             retransmitted: 0,
             prior: (0, 0),
             fraction_lost: 0,
+            remote_fraction_lost: 0,
+            remote_lost: 0,
             sender: None,
             rtt: None,
         }
@@ -165,7 +105,7 @@ impl Stream {
     pub fn handle_packet(&mut self, now: Instant, header: &Header, bytes: usize) -> Verdict {
         let seq = header.sequence_number;
         let highest = self.started.map(|started| started.extended_highest());
-        let started = self.started.get_or_insert_with(|| Started::new(seq, (0, 0)));
+        let started = self.started.get_or_insert_with(|| Started::new(seq));
         let verdict = started.handle(seq);
         let is_newest = highest != Some(started.extended_highest());
         if verdict == Verdict::Discarded {
@@ -211,25 +151,38 @@ impl Stream {
         Some(rtt)
     }
 
+    /// Somebody that the stream is forwarded to loses this much of it, in 1/256. The next report tells of the worst, if that
+    /// is more than what is lost on the way here: an encoder that adds redundancy of its own accord (Opus with in-band
+    /// FEC) goes by it.
+    pub fn handle_remote_loss(&mut self, fraction_lost: u8) {
+        self.remote_fraction_lost = self.remote_fraction_lost.max(fraction_lost);
+    }
+
     /// A report block for now; its fraction lost covers the time since the last one. `None` before the first packet.
     pub fn report_block(&mut self, now: Instant) -> Option<ReportBlock> {
         let started = self.started?;
         let (expected, received) = (started.expected(), started.received());
         let interval_expected = expected.saturating_sub(self.prior.0);
-        let interval_lost = interval_expected.saturating_sub(received.saturating_sub(self.prior.1));
+        let interval_received = received.saturating_sub(self.prior.1);
+        let interval_lost = interval_expected.saturating_sub(interval_received);
         self.prior = (expected, received);
         self.fraction_lost = match (interval_lost << 8).checked_div(interval_expected) {
             Some(fraction) => fraction.min(255) as u8,
             None => 0,
         };
-        let lost = expected as i64 - received as i64;
+        let remote_fraction_lost = std::mem::take(&mut self.remote_fraction_lost);
+        if remote_fraction_lost > self.fraction_lost {
+            let remote_lost = (u64::from(remote_fraction_lost) * interval_expected) >> 8;
+            self.remote_lost += remote_lost as i64 + interval_received as i64 - interval_expected as i64;
+        }
+        let lost = expected as i64 - received as i64 + self.remote_lost;
         let (last_sender_report, delay_since_last_sender_report) = match &self.sender {
             Some((info, at)) => (info.ntp.compact(), to_compact(now.saturating_duration_since(*at))),
             None => (0, 0),
         };
         Some(ReportBlock {
             ssrc: self.ssrc,
-            fraction_lost: self.fraction_lost,
+            fraction_lost: self.fraction_lost.max(remote_fraction_lost),
             packets_lost: lost.clamp(-0x80_0000, 0x7f_ffff) as i32,
             highest_sequence: started.extended_highest() as u32,
             jitter: self.jitter_q4 >> 4,
@@ -349,18 +302,6 @@ mod tests {
     }
 
     #[test]
-    fn jumps_of_3000_and_stragglers_of_1501_must_be_confirmed() {
-        let start = Instant::now();
-        let verdict = |jump: i32| {
-            let mut stream = Stream::new(5, 90_000);
-            stream.handle_packet(start, &header(20_000, 0), 100);
-            stream.handle_packet(start, &header((20_000 + jump) as u16, 0), 100)
-        };
-        assert_eq!((verdict(2999), verdict(3000)), (Verdict::Accepted, Verdict::Discarded));
-        assert_eq!((verdict(-1500), verdict(-1501)), (Verdict::Accepted, Verdict::Discarded));
-    }
-
-    #[test]
     fn near_total_loss_is_255_and_duplicates_make_up_for_losses() {
         let start = Instant::now();
         let mut stream = Stream::new(5, 90_000);
@@ -450,6 +391,27 @@ mod tests {
             stream.handle_packet(start + millis(index * 20 + late), &header(index as u16, index as u32 * 160), 100);
         }
         assert!((39..=40).contains(&stream.stats().jitter), "{}", stream.stats().jitter);
+    }
+
+    /// As mediasoup 3.12.16's RtpStreamRecv::GetRtcpReceiverReport does.
+    #[test]
+    fn the_worst_loss_of_the_receivers_is_reported_if_it_is_worse_than_ours() {
+        let start = Instant::now();
+        let mut stream = Stream::new(5, 48_000);
+        let mut report = |numbers: std::ops::Range<u16>, remote: &[u8]| {
+            for seq in numbers {
+                stream.handle_packet(start, &header(seq, 0), 100);
+            }
+            remote.iter().for_each(|&fraction| stream.handle_remote_loss(fraction));
+            let block = stream.report_block(start).unwrap();
+            (block.fraction_lost, block.packets_lost, stream.stats().fraction_lost)
+        };
+        assert_eq!(report(0..100, &[64, 128, 32]), (128, 50, 0));
+        // It is told anew for each report.
+        assert_eq!(report(100..200, &[]), (0, 50, 0));
+        // 20 of 100 are lost here, which is 51 of 256.
+        assert_eq!(report(220..300, &[50]), (51, 70, 51));
+        assert_eq!(report(320..400, &[64]), (64, 95, 51));
     }
 
     #[test]
