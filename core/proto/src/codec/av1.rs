@@ -25,20 +25,21 @@ pub fn is_key_frame(payload: &[u8]) -> bool {
 /// The type of the first OBU that is not a temporal delimiter. `count` is the W field: the number of elements, the last
 /// of which has no length in front, or 0 if all have one.
 fn first_obu_type(count: u8, mut elements: &[u8]) -> Option<u8> {
-    for index in 1..=2 {
+    let mut left = count;
+    loop {
         let element;
-        if index == count {
-            element = elements;
+        if left == 1 {
+            (element, elements) = (elements, &[]);
         } else {
             let len = leb128(&mut elements)?;
             (element, elements) = elements.split_at_checked(len)?;
+            left = left.saturating_sub(1);
         }
         let obu_type = element.first()? >> 3 & 0x0f;
         if obu_type != OBU_TEMPORAL_DELIMITER {
             return Some(obu_type);
         }
     }
-    None
 }
 
 /// Reads a length of at most eight bytes of seven bits, the least significant first (AV1 specification 4.10.5).
@@ -103,6 +104,10 @@ mod tests {
         assert!(!is_key_frame(&[0x10, 0x30, 0x01]));
         assert!(!is_key_frame(&[0x90, 0x0a, 0x01]));
         assert!(!is_key_frame(&[]) && !is_key_frame(&[0x10]) && !is_key_frame(&[0x00, 0x7f, 0x0a]));
+        // A temporal delimiter alone: what follows in its element is no further OBU.
+        assert!(!is_key_frame(&[0x10, 0x10, 0x0a, 0x01, 0x02]) && !is_key_frame(&[0x20, 0x01, 0x10, 0x12, 0x00]));
+        // A length that does not end in eight bytes.
+        assert!(!is_key_frame(&[0x00, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x0a]));
     }
 
     proptest! {

@@ -17,6 +17,43 @@ pub use mime::{Codec, MediaType, MimeType, UnknownMimeType};
 
 use crate::rtp::FrameMarking;
 
+/// A payload ends inside its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("payload of {len} bytes ends inside the {field} of its descriptor")]
+pub struct TruncatedDescriptor {
+    /// The field that does not fit.
+    pub field: &'static str,
+    /// Length of the payload in bytes.
+    pub len: usize,
+}
+
+/// Reads the bytes of a payload descriptor one after the other.
+struct DescriptorReader<'a> {
+    payload: &'a [u8],
+    read: usize,
+}
+
+impl<'a> DescriptorReader<'a> {
+    fn new(payload: &'a [u8]) -> DescriptorReader<'a> {
+        DescriptorReader { payload, read: 0 }
+    }
+
+    fn next(&mut self, field: &'static str) -> Result<u8, TruncatedDescriptor> {
+        let byte = self.payload.get(self.read).ok_or(TruncatedDescriptor { field, len: self.payload.len() })?;
+        self.read += 1;
+        Ok(*byte)
+    }
+
+    /// A picture id: 7 bits, or 15 in two bytes if the first bit is set (RFC 7741, RFC 9628). Says whether it has 15.
+    fn picture_id(&mut self) -> Result<(u16, bool), TruncatedDescriptor> {
+        let high = self.next("picture id")?;
+        Ok(match high & 0x80 {
+            0 => (high.into(), false),
+            _ => (u16::from_be_bytes([high & 0x7f, self.next("picture id")?]), true),
+        })
+    }
+}
+
 /// What a forwarder needs to know of one packet's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct PayloadInfo {
@@ -36,24 +73,30 @@ pub struct PayloadInfo {
     pub has_temporal_layer: bool,
     /// The packet begins a frame at which a receiver of lower spatial layers can start to get this one.
     pub switches_spatial: bool,
-    /// The packet's frame is one at which a receiver of lower temporal layers can start to get this one.
+    /// A receiver of lower temporal layers can go up here: to the frame's layer with this very frame (VP8, AV1, frame
+    /// marking); of VP9, from the frame's layer to higher ones with the pictures after it.
     pub switches_temporal: bool,
-    /// Nothing depends on the frame.
+    /// Nothing depends on the frame, and the payload tells so.
     pub is_discardable: bool,
 }
 
 /// Looks into the payloads of one stream. Keep one per producer stream: AV1's layers are told by a structure that
-/// comes with key frames only.
+/// comes with key frames only, and how H.264's key frames begin depends on what came before.
 #[derive(Clone, Debug)]
 pub struct Inspector {
     codec: Codec,
     dependency_descriptor: dependency_descriptor::Parser,
+    h264: h264::KeyFrameDetector,
 }
 
 impl Inspector {
     /// An inspector for payloads of `codec`.
     pub fn new(codec: Codec) -> Inspector {
-        Inspector { codec, dependency_descriptor: dependency_descriptor::Parser::new() }
+        Inspector {
+            codec,
+            dependency_descriptor: dependency_descriptor::Parser::new(),
+            h264: h264::KeyFrameDetector::new(),
+        }
     }
 
     /// Whether a key frame can be told from other packets.
@@ -62,7 +105,8 @@ impl Inspector {
     }
 
     /// Looks at one packet: its payload (without padding), and the values of its frame marking and dependency
-    /// descriptor extensions, if it has them. Malformed descriptors count as absent.
+    /// descriptor extensions, if it has them. Malformed descriptors count as absent: the packet is worth forwarding all the
+    /// same, as the receiver may make more of it.
     pub fn inspect(
         &mut self,
         payload: &[u8],
@@ -72,7 +116,7 @@ impl Inspector {
         match self.codec {
             Codec::Vp8 => vp8::inspect(payload),
             Codec::Vp9 => vp9::inspect(payload),
-            Codec::H264 | Codec::H264Svc => h264::inspect(payload, frame_marking.and_then(FrameMarking::decode)),
+            Codec::H264 | Codec::H264Svc => self.h264.inspect(payload, frame_marking.and_then(FrameMarking::decode)),
             Codec::Av1 => {
                 let descriptor = dependency_descriptor.and_then(|value| self.dependency_descriptor.parse(value).ok());
                 av1::inspect(payload, descriptor)
@@ -91,7 +135,7 @@ mod tests {
         let inspect = |codec, payload: &[u8]| Inspector::new(codec).inspect(payload, None, None).is_key_frame;
         assert!(inspect(Codec::Vp8, &[0x10, 0x00]));
         assert!(inspect(Codec::Vp9, &[0x08]));
-        assert!(inspect(Codec::H264, &[0x65]));
+        assert!(inspect(Codec::H264, &[0x65, 0x88]));
         assert!(inspect(Codec::Av1, &[0x18, 0x0a]));
         assert!(!inspect(Codec::Opus, &[0x10, 0x00]) && !Inspector::knows_key_frames(Codec::Opus));
     }
@@ -100,5 +144,31 @@ mod tests {
     fn a_malformed_dependency_descriptor_counts_as_absent() {
         let info = Inspector::new(Codec::Av1).inspect(&[0x18, 0x0a], None, Some(&[0x80]));
         assert!(info.is_key_frame && !info.has_spatial_layer);
+    }
+
+    /// The key picture that Chrome sends of AV1 as L3T3, and its next one; the capture is also in LiveKit's tests.
+    #[test]
+    fn av1_key_frames_by_the_dependency_descriptor() {
+        let structure = "0172 80081485214eafffaaaa863cf0430c10c302afc0aaa0063c00430010c002a000a80006000040001d954926e082\
+                         b04a0941b820ac1282503157f974000ca864330e222222eca8655304224230eca877530077004200ef008601df010d";
+        let structure = structure.replace(' ', "");
+        let inspect = |values: &[&str]| {
+            let mut inspector = Inspector::new(Codec::Av1);
+            let inspect = |value: &&str| inspector.inspect(&[0x30], None, Some(&hex::decode(value).unwrap()));
+            values.iter().map(inspect).last().unwrap()
+        };
+        let key = format!("c1{structure}");
+        let info = inspect(&[&key]);
+        assert!(info.is_key_frame && info.switches_spatial && info.switches_temporal && info.starts_frame);
+        assert!(info.has_spatial_layer && info.has_temporal_layer && info.ends_frame && !info.is_discardable);
+        // The rest of the key picture, and the next one.
+        for value in ["86017340fc", "46017340fc", "c3017540fc", "88017640fc", "8b0174"] {
+            assert!(!inspect(&[&key, value]).is_key_frame, "{value}");
+        }
+        let upper = inspect(&[&key, "86017340fc"]);
+        assert!((upper.spatial_layer, upper.switches_spatial, upper.ends_frame) == (1, true, false));
+        // The structure, again in a frame's later packet, and in one of an upper layer.
+        assert!(!inspect(&[&format!("41{structure}")]).is_key_frame);
+        assert!(!inspect(&[&format!("c6{structure}")]).is_key_frame);
     }
 }

@@ -8,7 +8,7 @@
 //! |TID|Y| KEYIDX  |   if T or K
 //! ```
 
-use super::PayloadInfo;
+use super::{DescriptorReader, PayloadInfo, TruncatedDescriptor};
 
 /// A parsed payload descriptor, with offsets of what a forwarder rewrites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -39,54 +39,39 @@ pub struct Descriptor {
 const PICTURE_ID_OFFSET: usize = 2;
 
 impl Descriptor {
-    /// Parses the descriptor in front of a payload; `None` if the payload ends inside it.
-    pub fn parse(payload: &[u8]) -> Option<Descriptor> {
-        let first = *payload.first()?;
+    /// Parses the descriptor in front of a payload.
+    pub fn parse(payload: &[u8]) -> Result<Descriptor, TruncatedDescriptor> {
+        let mut bytes = DescriptorReader::new(payload);
+        let first = bytes.next("first byte")?;
         let mut descriptor = Descriptor {
-            len: 1,
             non_reference: first & 0x20 != 0,
             starts_partition: first & 0x10 != 0,
             partition: first & 0x07,
             ..Descriptor::default()
         };
-        if first & 0x80 == 0 {
-            return Some(descriptor);
-        }
-        let mut next = || {
-            let byte = payload.get(descriptor.len).copied();
-            descriptor.len += 1;
-            byte
-        };
-        let extended = next()?;
-        if extended & 0x80 != 0 {
-            let high = next()?;
-            if high & 0x80 != 0 {
-                let low = next()?;
-                descriptor.picture_id = Some(u16::from_be_bytes([high & 0x7f, low]));
-                descriptor.picture_id_is_long = true;
-            } else {
-                descriptor.picture_id = Some(high.into());
+        if first & 0x80 != 0 {
+            let extended = bytes.next("extension byte")?;
+            if extended & 0x80 != 0 {
+                let (picture_id, is_long) = bytes.picture_id()?;
+                descriptor.picture_id = Some(picture_id);
+                descriptor.picture_id_is_long = is_long;
+            }
+            if extended & 0x40 != 0 {
+                descriptor.tl0_pic_idx = Some(bytes.next("TL0PICIDX")?);
+            }
+            if extended & 0x30 != 0 {
+                let byte = bytes.next("TID and KEYIDX")?;
+                if extended & 0x20 != 0 {
+                    descriptor.temporal_id = Some(byte >> 6);
+                    descriptor.layer_sync = byte & 0x20 != 0;
+                }
+                if extended & 0x10 != 0 {
+                    descriptor.key_index = Some(byte & 0x1f);
+                }
             }
         }
-        let mut next = || {
-            let byte = payload.get(descriptor.len).copied();
-            descriptor.len += 1;
-            byte
-        };
-        if extended & 0x40 != 0 {
-            descriptor.tl0_pic_idx = Some(next()?);
-        }
-        if extended & 0x30 != 0 {
-            let byte = next()?;
-            if extended & 0x20 != 0 {
-                descriptor.temporal_id = Some(byte >> 6);
-                descriptor.layer_sync = byte & 0x20 != 0;
-            }
-            if extended & 0x10 != 0 {
-                descriptor.key_index = Some(byte & 0x1f);
-            }
-        }
-        Some(descriptor)
+        descriptor.len = bytes.read;
+        Ok(descriptor)
     }
 
     /// Whether the payload begins a key frame: the first partition's first byte has its lowest bit clear
@@ -115,7 +100,7 @@ impl Descriptor {
 }
 
 pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
-    let Some(descriptor) = Descriptor::parse(payload) else {
+    let Ok(descriptor) = Descriptor::parse(payload) else {
         return PayloadInfo::default();
     };
     let is_key_frame = descriptor.is_key_frame(payload);
@@ -167,6 +152,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_descriptor_names_the_field_that_does_not_fit() {
+        let payload = [0xb0, 0xf0, 0x91, 0x23, 0x07, 0xa9];
+        let fields = ["first byte", "extension byte", "picture id", "picture id", "TL0PICIDX", "TID and KEYIDX"];
+        for (len, field) in fields.into_iter().enumerate() {
+            assert_eq!(Descriptor::parse(&payload[..len]), Err(TruncatedDescriptor { field, len }));
+        }
+        assert_eq!(inspect(&payload[..5]), PayloadInfo::default());
+    }
+
+    #[test]
     fn a_later_packet_of_a_key_frame_is_none() {
         // The first byte after the descriptor is coded data here.
         assert!(!inspect(&[0x80, 0x80, 0x11, 0x00]).is_key_frame);
@@ -193,7 +188,7 @@ mod tests {
             mut payload in proptest::collection::vec(any::<u8>(), 0..10), picture_id: u16, tl0: u8
         ) {
             inspect(&payload);
-            if let Some(before) = Descriptor::parse(&payload) {
+            if let Ok(before) = Descriptor::parse(&payload) {
                 prop_assert!(before.len <= payload.len());
                 before.set_picture_id(&mut payload, picture_id);
                 before.set_tl0_pic_idx(&mut payload, tl0);
@@ -203,7 +198,7 @@ mod tests {
                     tl0_pic_idx: before.tl0_pic_idx.map(|_| tl0),
                     ..before
                 };
-                prop_assert_eq!(Descriptor::parse(&payload), Some(expected));
+                prop_assert_eq!(Descriptor::parse(&payload), Ok(expected));
             }
         }
     }

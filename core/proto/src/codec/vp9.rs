@@ -9,7 +9,7 @@
 //! | SS ..             if V
 //! ```
 
-use super::PayloadInfo;
+use super::{DescriptorReader, PayloadInfo, TruncatedDescriptor};
 
 /// A parsed payload descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -26,7 +26,7 @@ pub struct Descriptor {
     pub ends_frame: bool,
     /// A scalability structure is given.
     pub has_scalability_structure: bool,
-    /// No frame of a higher spatial layer refers to this one.
+    /// Z: no frame of a higher spatial layer refers to this one. Those of its own layer may.
     pub not_reference_for_upper: bool,
     /// The layer indices, if given.
     pub layers: Option<Layers>,
@@ -37,7 +37,8 @@ pub struct Descriptor {
 pub struct Layers {
     /// Temporal layer, 0 to 7.
     pub temporal_id: u8,
-    /// Frames after this one don't refer past it on higher temporal layers: a point to switch up at.
+    /// U: the pictures of higher temporal layers after this one refer to no picture before it that is above its layer. A
+    /// receiver of its layer can take higher ones from there on.
     pub switching_up: bool,
     /// Spatial layer, 0 to 7.
     pub spatial_id: u8,
@@ -48,38 +49,38 @@ pub struct Layers {
 }
 
 impl Descriptor {
-    /// Parses the descriptor in front of a payload, up to the layer indices; `None` if the payload ends inside it.
-    pub fn parse(payload: &[u8]) -> Option<Descriptor> {
-        let mut bytes = payload.iter().copied();
-        let first = bytes.next()?;
-        let mut descriptor = Descriptor {
-            picture_id: None,
+    /// Parses the descriptor in front of a payload, up to the layer indices.
+    pub fn parse(payload: &[u8]) -> Result<Descriptor, TruncatedDescriptor> {
+        let mut bytes = DescriptorReader::new(payload);
+        let first = bytes.next("first byte")?;
+        let flexible = first & 0x10 != 0;
+        let picture_id = match first & 0x80 {
+            0 => None,
+            _ => Some(bytes.picture_id()?.0),
+        };
+        let layers = match first & 0x20 {
+            0 => None,
+            _ => {
+                let byte = bytes.next("layer indices")?;
+                Some(Layers {
+                    temporal_id: byte >> 5,
+                    switching_up: byte & 0x10 != 0,
+                    spatial_id: byte >> 1 & 0x07,
+                    inter_layer_dependency: byte & 0x01 != 0,
+                    tl0_pic_idx: if flexible { None } else { Some(bytes.next("TL0PICIDX")?) },
+                })
+            }
+        };
+        Ok(Descriptor {
+            picture_id,
             inter_picture_predicted: first & 0x40 != 0,
-            flexible: first & 0x10 != 0,
+            flexible,
             starts_frame: first & 0x08 != 0,
             ends_frame: first & 0x04 != 0,
             has_scalability_structure: first & 0x02 != 0,
             not_reference_for_upper: first & 0x01 != 0,
-            layers: None,
-        };
-        if first & 0x80 != 0 {
-            let high = bytes.next()?;
-            descriptor.picture_id = Some(match high & 0x80 {
-                0 => high.into(),
-                _ => u16::from_be_bytes([high & 0x7f, bytes.next()?]),
-            });
-        }
-        if first & 0x20 != 0 {
-            let byte = bytes.next()?;
-            descriptor.layers = Some(Layers {
-                temporal_id: byte >> 5,
-                switching_up: byte & 0x10 != 0,
-                spatial_id: byte >> 1 & 0x07,
-                inter_layer_dependency: byte & 0x01 != 0,
-                tl0_pic_idx: if descriptor.flexible { None } else { Some(bytes.next()?) },
-            });
-        }
-        Some(descriptor)
+            layers,
+        })
     }
 
     /// Whether the payload begins a key frame: the first packet of the lowest spatial layer of a picture that refers to
@@ -90,7 +91,7 @@ impl Descriptor {
 }
 
 pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
-    let Some(descriptor) = Descriptor::parse(payload) else {
+    let Ok(descriptor) = Descriptor::parse(payload) else {
         return PayloadInfo::default();
     };
     let is_key_frame = descriptor.is_key_frame();
@@ -107,7 +108,8 @@ pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
         // A layer frame without references to earlier pictures can be joined from the layer below it.
         switches_spatial: descriptor.starts_frame && !descriptor.inter_picture_predicted,
         switches_temporal: is_key_frame || switching_up,
-        is_discardable: descriptor.not_reference_for_upper,
+        // Z speaks of higher spatial layers only.
+        is_discardable: false,
     }
 }
 
@@ -135,6 +137,9 @@ mod tests {
         let info = inspect(&[0xbc, 0x05, 0x05]);
         assert!(!info.is_key_frame && info.switches_spatial && info.ends_frame);
         assert_eq!((info.spatial_layer, info.temporal_layer), (2, 0));
+        // TID 5, SID 6.
+        let info = inspect(&[0xbc, 0x05, 0xad]);
+        assert_eq!((info.spatial_layer, info.temporal_layer), (6, 5));
     }
 
     #[test]
@@ -145,7 +150,23 @@ mod tests {
         assert_eq!(info.temporal_layer, 2);
         // Without B.
         assert!(!inspect(&[0xa0, 0x05, 0x00, 3]).is_key_frame);
-        assert_eq!(Descriptor::parse(&[0xa8, 0x85]), None);
+    }
+
+    #[test]
+    fn what_no_upper_layer_refers_to_may_be_referred_to_by_its_own() {
+        // I, P, L, B, E, Z: the only spatial layer.
+        let payload = [0xed, 0x05, 0x00, 3];
+        assert!(Descriptor::parse(&payload).unwrap().not_reference_for_upper && !inspect(&payload).is_discardable);
+    }
+
+    #[test]
+    fn a_cut_descriptor_names_the_field_that_does_not_fit() {
+        let payload = [0xa8, 0x85, 0x12, 0x00, 3];
+        let fields = ["first byte", "picture id", "picture id", "layer indices", "TL0PICIDX"];
+        for (len, field) in fields.into_iter().enumerate() {
+            assert_eq!(Descriptor::parse(&payload[..len]), Err(TruncatedDescriptor { field, len }));
+        }
+        assert_eq!(inspect(&payload[..3]), PayloadInfo::default());
     }
 
     proptest! {

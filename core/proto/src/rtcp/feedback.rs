@@ -247,6 +247,16 @@ mod tests {
         }
 
         #[test]
+        fn firs_come_back(sender: u32, entries in proptest::collection::vec(any::<(u32, u8)>(), 0..40)) {
+            let entries: Vec<FirEntry> =
+                entries.into_iter().map(|(ssrc, sequence_number)| FirEntry { ssrc, sequence_number }).collect();
+            let mut out = Vec::new();
+            write_fir(&mut out, sender, &entries);
+            let Packet::Fir(fir) = one(&out) else { panic!() };
+            prop_assert_eq!((fir.sender_ssrc, fir.entries().collect::<Vec<_>>()), (sender, entries));
+        }
+
+        #[test]
         fn remb_keeps_18_bits(bitrate: u64, ssrcs in proptest::collection::vec(any::<u32>(), 0..9)) {
             let mut out = Vec::new();
             write_remb(&mut out, 1, bitrate, &ssrcs);

@@ -4,9 +4,10 @@
 //! |V=2|P|  count  |  packet type  |  length in words - 1          |   then the body
 //! ```
 //!
-//! Reading: [`packets`] walks a datagram. A view that it yields borrows the bytes and was checked as a whole, so that
-//! its iterators can't fail. Packets of unknown types are yielded as [`Packet::Unknown`], a malformed packet as an
-//! [`RtcpError`], and the walk goes on after it as long as the lengths make sense.
+//! Reading: [`packets`] walks a datagram. A view that it yields borrows the bytes and was checked to have all that its
+//! counts call for. What has no count (the items of SDES, XR's blocks, NACK's and FIR's entries) is read as far as it is
+//! whole: the iterators end there, without an error. Packets of unknown types are yielded as [`Packet::Unknown`], a
+//! malformed packet as an [`RtcpError`], and the walk goes on after it unless its end is not known.
 //!
 //! Writing: `write_*` append one packet each to a `Vec<u8>`; [`Compound`] joins them within a limit of size.
 //!
@@ -157,7 +158,7 @@ impl<'a> Iterator for Packets<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let offset = self.offset;
         let rest = self.datagram.get(offset..).filter(|rest| !rest.is_empty())?;
-        // Errors of framing end the walk; parse_packet's own do not.
+        // A header that can't be trusted for the length ends the walk. What is wrong inside of that length does not.
         self.offset = self.datagram.len();
         let fail = |reason| Some(Err(RtcpError { offset, reason }));
         let Some((&[first, packet_type, high, low], body)) = rest.split_first_chunk() else {
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn framing_errors_say_what_and_where_and_end_the_walk() {
+    fn errors_of_length_say_what_and_where_and_end_the_walk() {
         let mut bytes = Vec::new();
         write_pli(&mut bytes, 5, 6);
         let good = bytes.len();
@@ -297,6 +298,10 @@ mod tests {
         assert_eq!(reason(&[0x80, 200]), RtcpErrorReason::Header(2));
         let padded = [0xa0, 203, 0, 1, 0, 0, 0, 5];
         assert_eq!(reason(&padded), RtcpErrorReason::Padding { packet_type: 203, padding: 5, body: 4 });
+        // The packet's end is known all the same.
+        let after_padded: Vec<_> =
+            packets(&[&padded[..], &bytes[..good]].concat()).map(|packet| packet.is_ok()).collect();
+        assert_eq!(after_padded, [false, true]);
         assert!(packets(&[]).next().is_none());
     }
 

@@ -186,6 +186,22 @@ mod tests {
     }
 
     #[test]
+    fn sender_report_bytes() {
+        let mut out = Vec::new();
+        let info = SenderInfo {
+            ssrc: 0x0102_0304,
+            ntp: Ntp(0xe1e2_e3e4_e5e6_e7e8),
+            rtp_timestamp: 0x1112_1314,
+            packet_count: 0x2122_2324,
+            octet_count: 0x3132_3334,
+        };
+        write_sender_report(&mut out, &info, &[ReportBlock { ssrc: 9, ..ReportBlock::default() }]);
+        let expected = "81c8000c 01020304 e1e2e3e4 e5e6e7e8 11121314 21222324 31323334 \
+                        00000009 00000000 00000000 00000000 00000000 00000000";
+        assert_eq!(hex::encode(out), expected.replace(' ', ""));
+    }
+
+    #[test]
     fn more_than_31_blocks_take_more_reports() {
         let mut out = Vec::new();
         write_receiver_report(&mut out, 1, &[ReportBlock::default(); 40]);
@@ -199,6 +215,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn receiver_reports_come_back(ssrc: u32, blocks in proptest::collection::vec(block(), 0..80)) {
+            let mut out = Vec::new();
+            write_receiver_report(&mut out, ssrc, &blocks);
+            let mut back = Vec::new();
+            for packet in packets(&out) {
+                let Ok(Packet::ReceiverReport(report)) = packet else { panic!() };
+                prop_assert_eq!(report.ssrc, ssrc);
+                back.extend(report.blocks.iter());
+            }
+            prop_assert_eq!(back, blocks);
+        }
+
         #[test]
         fn sender_reports_come_back(
             words: [u32; 4], ntp: u64, blocks in proptest::collection::vec(block(), 0..31)

@@ -87,9 +87,11 @@ pub(super) fn parse_app<'a>(subtype: u8, mut body: Reader<'a>) -> Option<App<'a>
     Some(App { ssrc, subtype, name, data: body.rest() })
 }
 
-/// Appends a source description with one canonical name, of which the first 255 bytes count.
+/// Appends a source description with one canonical name, of which as many characters count as fit 255 bytes.
 pub fn write_sdes_cname(out: &mut Vec<u8>, ssrc: u32, cname: &str) {
-    let cname = &cname.as_bytes()[..cname.len().min(255)];
+    // RFC 3550 section 6.5: items are UTF-8, so that no character may be cut.
+    let end = (0..=cname.len().min(255)).rev().find(|&end| cname.is_char_boundary(end)).unwrap_or(0);
+    let cname = &cname.as_bytes()[..end];
     write_packet(out, 1, packet_type::SDES, |out| {
         out.extend_from_slice(&ssrc.to_be_bytes());
         out.extend_from_slice(&[CNAME, cname.len() as u8]);
@@ -131,6 +133,18 @@ mod tests {
     }
 
     #[test]
+    fn a_long_name_is_cut_between_characters() {
+        let cut = |cname: &str| {
+            let mut out = Vec::new();
+            write_sdes_cname(&mut out, 1, cname);
+            cnames(&out).remove(0).1.len()
+        };
+        assert_eq!((cut(&"a".repeat(255)), cut(&"a".repeat(300))), (255, 255));
+        // Two and four bytes a character: the last begins at byte 254 and 252.
+        assert_eq!((cut(&"\u{e9}".repeat(200)), cut(&"\u{1f600}".repeat(100))), (254, 252));
+    }
+
+    #[test]
     fn two_chunks_with_another_item_between() {
         let bytes = hex::decode("82ca0006 00000001 02017a01 01610000 00000002 01026263 00000000".replace(' ', ""));
         assert_eq!(cnames(&bytes.unwrap()), [(1, b"a".to_vec()), (2, b"bc".to_vec())]);
@@ -148,6 +162,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn goodbyes_come_back(ssrcs in proptest::collection::vec(any::<u32>(), 0..40)) {
+            let mut out = Vec::new();
+            write_bye(&mut out, &ssrcs);
+            let Ok(Packet::Bye(bye)) = packets(&out).next().unwrap() else { panic!() };
+            prop_assert_eq!((bye.ssrcs().collect::<Vec<_>>(), bye.reason), (ssrcs[..ssrcs.len().min(31)].to_vec(), None));
+        }
+
         #[test]
         fn cnames_come_back(ssrc: u32, cname in "[ -~]{0,255}") {
             let mut out = Vec::new();

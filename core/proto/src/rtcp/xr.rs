@@ -110,6 +110,7 @@ pub fn write_dlrr(out: &mut Vec<u8>, ssrc: u32, items: &[DlrrItem]) {
 mod tests {
     use super::*;
     use crate::rtcp::{Packet, packets};
+    use proptest::prelude::*;
 
     fn report(bytes: &[u8]) -> ExtendedReport<'_> {
         match packets(bytes).next().unwrap().unwrap() {
@@ -128,13 +129,15 @@ mod tests {
     }
 
     #[test]
-    fn dlrr_items_come_back() {
+    fn dlrr_bytes() {
         let items = [1, 2].map(|ssrc| DlrrItem { ssrc, last_receiver_report: 0x1234_5678, delay: 65536 });
         let mut out = Vec::new();
         write_dlrr(&mut out, 7, &items);
-        let Some(XrBlock::Dlrr(parsed)) = report(&out).blocks().next() else { panic!() };
-        assert_eq!(parsed.iter().collect::<Vec<_>>(), items);
-        assert_eq!(report(&out).ssrc, 7);
+        let expected = "80cf0008 00000007 05000006 00000001 12345678 00010000 00000002 12345678 00010000";
+        assert_eq!(hex::encode(&out), expected.replace(' ', ""));
+        out.clear();
+        write_dlrr(&mut out, 7, &[]);
+        assert!(out.is_empty());
     }
 
     #[test]
@@ -142,5 +145,24 @@ mod tests {
         let bytes = hex::decode("80cf0005 00000001 01000001 aabbccdd 04000002 00000000".replace(' ', "")).unwrap();
         let blocks: Vec<_> = report(&bytes).blocks().collect();
         assert_eq!(blocks, [XrBlock::Other { block_type: 1, data: &[0xaa, 0xbb, 0xcc, 0xdd] }]);
+    }
+
+    proptest! {
+        #[test]
+        fn reports_come_back(ssrc: u32, ntp: u64, words in proptest::collection::vec(any::<[u32; 3]>(), 1..40)) {
+            let items: Vec<DlrrItem> = words
+                .iter()
+                .map(|&[ssrc, last_receiver_report, delay]| DlrrItem { ssrc, last_receiver_report, delay })
+                .collect();
+            let mut out = Vec::new();
+            write_dlrr(&mut out, ssrc, &items);
+            let Some(XrBlock::Dlrr(parsed)) = report(&out).blocks().next() else { panic!() };
+            prop_assert_eq!(parsed.iter().collect::<Vec<_>>(), items);
+            prop_assert_eq!(report(&out).ssrc, ssrc);
+            out.clear();
+            write_rrtr(&mut out, ssrc, Ntp(ntp));
+            let expected = [XrBlock::ReceiverReferenceTime(Ntp(ntp))];
+            prop_assert_eq!(report(&out).blocks().collect::<Vec<_>>(), expected);
+        }
     }
 }

@@ -175,13 +175,6 @@ impl ExtensionSpans {
         let start = usize::from(span.offset);
         packet.get(start..start + usize::from(span.len))
     }
-
-    /// Like [`value`](Self::value), to overwrite it in place.
-    pub fn value_mut<'a>(&self, kind: ExtensionKind, packet: &'a mut [u8]) -> Option<&'a mut [u8]> {
-        let span = self.get(kind)?;
-        let start = usize::from(span.offset);
-        packet.get_mut(start..start + usize::from(span.len))
-    }
 }
 
 /// Finds the values of the known extensions. Elements with other ids are skipped; a malformed element ends the search,
@@ -289,22 +282,30 @@ mod tests {
         let stopped = packet(0xbede, &[0x10, b'7', 0xf0, 0, 0x20, 0x85, 0, 0]);
         assert_eq!(spans(&stopped).get(ExtensionKind::AudioLevel), None);
         assert!(spans(&stopped).get(ExtensionKind::Mid).is_some());
+        // Id 0 is padding only without a length.
+        let zero = packet(0xbede, &[0x10, b'7', 0x01, 0, 0, 0x20, 0x85, 0]);
+        assert_eq!(spans(&zero).get(ExtensionKind::AudioLevel), None);
         let overlong = packet(0xbede, &[0x10, b'7', 0x2f, 1]);
         assert_eq!(spans(&overlong).get(ExtensionKind::AudioLevel), None);
     }
 
     #[test]
     fn two_byte_elements_may_be_empty_or_have_high_ids() {
-        let packet = packet(0x1000, &[1, 0, 40, 3, 9, 8, 7, 0]);
-        let spans = spans(&packet);
-        assert_eq!(spans.value(ExtensionKind::Mid, &packet), Some(&[][..]));
-        assert_eq!(spans.value(ExtensionKind::DependencyDescriptor, &packet), Some(&[9, 8, 7][..]));
+        // The low four bits of the profile are free (RFC 8285 section 4.3).
+        for profile in [0x1000, 0x100f] {
+            let packet = packet(profile, &[1, 0, 40, 3, 9, 8, 7, 0]);
+            let spans = spans(&packet);
+            assert_eq!(spans.value(ExtensionKind::Mid, &packet), Some(&[][..]));
+            assert_eq!(spans.value(ExtensionKind::DependencyDescriptor, &packet), Some(&[9, 8, 7][..]));
+        }
     }
 
     #[test]
     fn an_unknown_profile_has_no_known_extensions() {
-        let packet = packet(0xabcd, &[0x10, b'7', 0, 0]);
-        assert_eq!(spans(&packet), ExtensionSpans::default());
+        for profile in [0xabcd, 0x1010] {
+            let packet = packet(profile, &[0x10, b'7', 0, 0]);
+            assert_eq!(spans(&packet), ExtensionSpans::default());
+        }
     }
 
     proptest! {

@@ -205,14 +205,8 @@ fn is_rtcp_type(second_byte: u8) -> bool {
     (192..=223).contains(&second_byte)
 }
 
-/// Sets or clears the marker bit. Does nothing to a packet shorter than the fixed header, like all setters here.
-pub fn set_marker(packet: &mut [u8], marker: bool) {
-    if let Some(fixed) = packet.first_chunk_mut::<FIXED_HEADER_LEN>() {
-        fixed[1] = fixed[1] & !MARKER_BIT | u8::from(marker) << 7;
-    }
-}
-
-/// Sets the payload type, of which the low 7 bits count.
+/// Sets the payload type, of which the low 7 bits count. Does nothing to a packet shorter than the fixed header, like all
+/// setters here.
 pub fn set_payload_type(packet: &mut [u8], payload_type: u8) {
     if let Some(fixed) = packet.first_chunk_mut::<FIXED_HEADER_LEN>() {
         fixed[1] = fixed[1] & MARKER_BIT | payload_type & !MARKER_BIT;
@@ -327,14 +321,12 @@ mod tests {
     fn setters_change_their_field_alone() {
         let mut packet = full_packet();
         let before = Header::parse(&packet).unwrap();
-        set_marker(&mut packet, false);
         set_payload_type(&mut packet, 96);
         set_sequence_number(&mut packet, 65535);
         set_timestamp(&mut packet, u32::MAX);
         set_ssrc(&mut packet, 77);
         let after = Header::parse(&packet).unwrap();
-        let expected =
-            Header { marker: false, payload_type: 96, sequence_number: 65535, timestamp: u32::MAX, ssrc: 77, ..before };
+        let expected = Header { payload_type: 96, sequence_number: 65535, timestamp: u32::MAX, ssrc: 77, ..before };
         assert_eq!(after, expected);
         set_ssrc(&mut [0; 11], 1);
     }

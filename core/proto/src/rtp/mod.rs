@@ -16,8 +16,8 @@ mod writer;
 
 pub use extensions::{ExtensionIds, ExtensionKind, ExtensionSpans, Span, UnknownExtension, parse_extensions};
 pub use header::{
-    ExtensionForm, FIXED_HEADER_LEN, Header, RtpError, is_rtcp, is_rtp, set_marker, set_payload_type,
-    set_sequence_number, set_ssrc, set_timestamp,
+    ExtensionForm, FIXED_HEADER_LEN, Header, RtpError, is_rtcp, is_rtp, set_payload_type, set_sequence_number,
+    set_ssrc, set_timestamp,
 };
 pub use mapper::{Origin, SequenceMapper};
 pub use rtx::RtxError;

@@ -2,7 +2,6 @@
 //! sequence number (OSN) in front of the original payload.
 
 use super::header::{Header, set_padding_bit, set_payload_type, set_sequence_number, set_ssrc};
-use super::writer::WriteError;
 
 /// Length in bytes of the OSN in front of the original payload.
 pub const PREFIX_LEN: usize = 2;
@@ -24,29 +23,10 @@ pub enum RtxError {
     },
 }
 
-/// The bytes in front of the original payload.
+/// The bytes in front of the original payload. A sender's header is that of the RTX stream: its SSRC, payload type and
+/// sequence number.
 pub fn prefix(original_sequence_number: u16) -> [u8; PREFIX_LEN] {
     original_sequence_number.to_be_bytes()
-}
-
-/// Writes the RTX payload behind the `header_len` bytes of header that `slot` begins with (SSRC, payload type and
-/// sequence number already those of the RTX stream). Returns the length of the packet. The payload is copied once;
-/// a caller whose cipher can take the payload in two parts passes it [`prefix`] and the payload, and copies nothing.
-pub fn encapsulate(
-    slot: &mut [u8],
-    header_len: usize,
-    original_sequence_number: u16,
-    payload: &[u8],
-) -> Result<usize, WriteError> {
-    let end = header_len + PREFIX_LEN + payload.len();
-    let len = slot.len();
-    let Some(target) = slot.get_mut(header_len..end) else {
-        return Err(WriteError::NoRoom { field: "RTX payload", needed: end, len });
-    };
-    let (osn, rest) = target.split_at_mut(PREFIX_LEN);
-    osn.copy_from_slice(&prefix(original_sequence_number));
-    rest.copy_from_slice(payload);
-    Ok(end)
 }
 
 /// Turns an RTX packet back into the original, in place: the header moves up over the OSN, so that the payload stays
@@ -108,8 +88,9 @@ mod tests {
 
             let mut slot = [0; 300];
             let len = HeaderWriter::new(&mut slot, &fixed(97, 500, 22)).extension(3, &value).finish().unwrap();
-            let len = encapsulate(&mut slot, len, osn, &payload).unwrap();
-            let len = pad(&mut slot, len, padding).unwrap();
+            let body = [&prefix(osn)[..], &payload].concat();
+            slot[len..len + body.len()].copy_from_slice(&body);
+            let len = pad(&mut slot, len + body.len(), padding).unwrap();
             let packet = &mut slot[..len];
             let header = Header::parse(packet).unwrap();
             let restored = decapsulate(packet, &header, 96, 11).unwrap();

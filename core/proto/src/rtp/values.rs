@@ -1,4 +1,6 @@
-//! The values of header extensions. `decode` gives `None` for a value of the wrong length.
+//! The values of header extensions. `decode` gives `None` for a value of the wrong length. Audio level, video orientation,
+//! transport-wide sequence number and frame marking pass over bytes behind those they know; the others must have
+//! exactly their length.
 
 use std::time::Duration;
 
@@ -42,15 +44,15 @@ impl VideoOrientation {
         value.first().map(|byte| VideoOrientation {
             camera: byte & 0x08 != 0,
             flip: byte & 0x04 != 0,
-            // The field counts counter-clockwise turns from the camera's view: 1 is 270 degrees, 3 is 90.
-            rotation: [0, 270, 180, 90][usize::from(byte & 0x03)],
+            // The field counts the quarter turns by which the picture was turned counter-clockwise: they are undone.
+            rotation: u16::from(byte & 0x03) * 90,
         })
     }
 
     /// The value's byte. Of a rotation that is no quarter turn, the quarter turn below counts.
     pub fn encode(self) -> [u8; 1] {
-        let quarter = (4 - self.rotation / 90 % 4) % 4;
-        [u8::from(self.camera) << 3 | u8::from(self.flip) << 2 | quarter as u8]
+        let quarters = self.rotation / 90 % 4;
+        [u8::from(self.camera) << 3 | u8::from(self.flip) << 2 | quarters as u8]
     }
 }
 
@@ -63,11 +65,6 @@ impl AbsSendTime {
     pub fn from_duration(time: Duration) -> AbsSendTime {
         let fraction = (u64::from(time.subsec_nanos()) << 18) / 1_000_000_000;
         AbsSendTime(((time.as_secs() << 18 | fraction) & 0x00ff_ffff) as u32)
-    }
-
-    /// From an NTP time.
-    pub fn from_ntp(ntp: Ntp) -> AbsSendTime {
-        AbsSendTime((ntp.0 >> 14 & 0x00ff_ffff) as u32)
     }
 
     /// The time within the 64 s of one wrap.
@@ -236,19 +233,25 @@ mod tests {
     }
 
     #[test]
-    fn orientation_comes_back_for_every_byte() {
+    fn orientation_of_every_byte() {
+        // The table of TS 26.114 7.4.5: 1 needs a quarter turn clockwise, 3 three of them.
+        for (byte, rotation) in [(0, 0), (1, 90), (2, 180), (3, 270)] {
+            let expected = VideoOrientation { camera: false, flip: false, rotation };
+            assert_eq!(VideoOrientation::decode(&[byte]), Some(expected));
+        }
+        let both = VideoOrientation { camera: true, flip: true, rotation: 90 };
+        assert_eq!(VideoOrientation::decode(&[0x0d]), Some(both));
+        assert_eq!(VideoOrientation::decode(&[0x08]).map(|value| (value.camera, value.flip)), Some((true, false)));
         for byte in 0..16 {
             assert_eq!(VideoOrientation::decode(&[byte]).unwrap().encode(), [byte]);
         }
-        let landscape = VideoOrientation::decode(&[0x0d]).unwrap();
-        assert_eq!(landscape, VideoOrientation { camera: true, flip: true, rotation: 270 });
     }
 
     #[test]
     fn send_time_is_6_18_fixed_point_and_wraps_at_64_seconds() {
         assert_eq!(AbsSendTime::from_duration(Duration::from_secs(1)).value(), 1 << 18);
         assert_eq!(AbsSendTime::from_duration(Duration::from_millis(64_500)).value(), 1 << 17);
-        assert_eq!(AbsSendTime::from_ntp(Ntp(3 << 31)).encode(), [0x06, 0, 0]);
+        assert_eq!(AbsSendTime::from_duration(Duration::from_millis(1500)).encode(), [0x06, 0, 0]);
         assert_eq!(AbsSendTime::decode(&[0x06, 0, 0]).unwrap().to_duration(), Duration::from_millis(1500));
         assert_eq!(AbsSendTime::decode(&[0, 0]), None);
     }

@@ -143,34 +143,30 @@ impl<'a> HeaderWriter<'a> {
         }
     }
 
-    /// Turns the one-byte elements written so far into two-byte ones, back to front.
+    /// Turns the one-byte elements written so far into two-byte ones.
     fn spread(&mut self) {
         let Some(start) = self.elements.filter(|_| !self.two_byte && self.error.is_none()) else {
             return;
         };
         self.two_byte = true;
-        let (mut at, mut count) = (start, 0);
-        let mut element_starts = [0; 256];
-        while at < self.len && count < element_starts.len() {
-            element_starts[count] = at;
-            count += 1;
-            at += 2 + usize::from(self.slot[at] & 0x0f);
+        let mut at = start;
+        while at < self.len {
+            if self.len == self.slot.len() {
+                return self.fail(WriteError::NoRoom {
+                    field: "extension",
+                    needed: self.len + 1,
+                    len: self.slot.len(),
+                });
+            }
+            let head = self.slot[at];
+            let value_len = (head & 0x0f) + 1;
+            // The value and all after it move up by the second byte of header.
+            self.slot.copy_within(at + 1..self.len, at + 2);
+            self.slot[at] = head >> 4;
+            self.slot[at + 1] = value_len;
+            self.len += 1;
+            at += 2 + usize::from(value_len);
         }
-        let needed = self.len + count;
-        if needed > self.slot.len() || at < self.len {
-            return self.fail(WriteError::NoRoom { field: "extension", needed, len: self.slot.len() });
-        }
-        let mut end = self.len;
-        for (index, &from) in element_starts[..count].iter().enumerate().rev() {
-            let head = self.slot[from];
-            // Each element before this one, and this one itself, grows by one byte.
-            let to = from + index;
-            self.slot.copy_within(from + 1..end, to + 2);
-            self.slot[to] = head >> 4;
-            self.slot[to + 1] = (head & 0x0f) + 1;
-            end = from;
-        }
-        self.len = needed;
     }
 
     fn put(&mut self, field: &'static str, bytes: &[u8]) -> bool {

@@ -98,4 +98,25 @@ mod tests {
         detector.handle_packet(deadline);
         assert_eq!(detector.poll_event(), Some(Activity::Active));
     }
+
+    #[test]
+    fn audio_with_dtx_may_be_silent_for_five_seconds() {
+        let start = Instant::now();
+        let mut detector = Detector::new(TIMEOUT_WITH_DTX);
+        detector.handle_packet(start);
+        detector.handle_timeout(start + Duration::from_millis(4999));
+        assert!(detector.is_active());
+        detector.handle_timeout(start + Duration::from_millis(5000));
+        assert!(!detector.is_active());
+    }
+
+    #[test]
+    fn a_pause_is_no_silence() {
+        let start = Instant::now();
+        let mut detector = Detector::new(TIMEOUT);
+        detector.handle_packet(start);
+        detector.pause();
+        detector.handle_timeout(start + Duration::from_millis(1500));
+        assert_eq!((detector.poll_event(), detector.poll_timeout(), detector.is_active()), (None, None, false));
+    }
 }

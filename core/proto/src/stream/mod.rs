@@ -14,5 +14,6 @@ pub mod receive;
 pub mod retransmission;
 pub mod score;
 pub mod send;
+mod validity;
 
 pub use rate::RateCounter;

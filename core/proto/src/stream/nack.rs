@@ -1,7 +1,7 @@
 //! The receiver's side of NACK: noticing missing packets and asking for them (RFC 4585).
 //!
-//! A gap is asked for at once. What stays missing is asked for again each round-trip time, up to ten times, checked
-//! on a timer of 40 ms. Too many missing packets, and a key frame is cheaper: the list is emptied and
+//! A gap is asked for at once. What stays missing is asked for again each round-trip time, ten times in all, and given up
+//! a round-trip time after the last, checked on a timer of 40 ms. Too many missing packets, and a key frame is cheaper: the list is emptied and
 //! [`Event::KeyFrameNeeded`] asks for one. A packet missing before a key frame is not worth repairing when the list
 //! overflows.
 
@@ -88,7 +88,7 @@ struct Missing {
     noticed: Instant,
     asked: Option<Instant>,
     retries: u8,
-    /// It came, or was given up after the last retry.
+    /// It came, or was given up.
     settled: bool,
 }
 
@@ -172,21 +172,25 @@ impl Generator {
         self.fresh = false;
         let Config { delay, max_retries, .. } = self.config;
         let mut given_up = 0;
-        for missing in self.missing.iter_mut().filter(|missing| !missing.settled) {
+        // Nothing is noticed before what was asked for: what was not is at the back.
+        let asked = self.missing.iter().rposition(|missing| missing.asked.is_some()).map_or(0, |last| last + 1);
+        let start = if repeat { 0 } else { asked };
+        for missing in self.missing.range_mut(start..).filter(|missing| !missing.settled) {
             let ask = match missing.asked {
                 None => now.saturating_duration_since(missing.noticed) >= delay,
-                Some(asked) => repeat && now.saturating_duration_since(asked) >= self.rtt,
+                Some(asked) => now.saturating_duration_since(asked) >= self.rtt,
             };
             if !ask {
+                continue;
+            }
+            if missing.retries >= max_retries {
+                missing.settled = true;
+                given_up += 1;
                 continue;
             }
             out.push(missing.sequence as u16);
             missing.asked = Some(now);
             missing.retries += 1;
-            if missing.retries >= max_retries {
-                missing.settled = true;
-                given_up += 1;
-            }
         }
         self.pending -= given_up;
         self.trim();
@@ -228,8 +232,6 @@ impl Generator {
                 self.trim();
                 arrival
             }
-            // Given up after the last retry, but it came after all.
-            Some(missing) if missing.retries >= self.config.max_retries => Arrival::Repaired,
             _ => Arrival::Unexpected,
         }
     }
@@ -363,6 +365,25 @@ mod tests {
         }
         assert_eq!(asked, (0..10).map(|index| index * 80).collect::<Vec<_>>());
         assert_eq!((bench.generator.pending(), bench.generator.poll_timeout()), (0, None));
+        assert_eq!((bench.now - start).as_millis(), 800, "given up a round trip after the last request");
+        assert_eq!(bench.packet(2), Arrival::Unexpected);
+    }
+
+    #[test]
+    fn the_answer_to_the_last_request_is_a_repair() {
+        let mut bench = Bench::new();
+        bench.packet(1);
+        bench.packet(3);
+        for request in 1..=10 {
+            assert_eq!(bench.nack(), [2], "request {request}");
+            // 99 ms: not yet a round trip.
+            bench.wait(millis(99));
+            assert_eq!((bench.nack(), bench.generator.pending()), (vec![], 1));
+            if request < 10 {
+                bench.wait(millis(40));
+            }
+        }
+        assert_eq!(bench.packet(2), Arrival::Repaired);
     }
 
     #[test]
@@ -377,6 +398,20 @@ mod tests {
         assert_eq!(bench.nack(), [4]);
         bench.wait(millis(20));
         assert_eq!(bench.nack(), [2, 4]);
+    }
+
+    #[test]
+    fn a_fresh_gap_is_asked_for_beside_those_asked_for_and_those_that_came() {
+        let mut bench = Bench::new();
+        bench.packet(1);
+        bench.packet(4);
+        assert_eq!(bench.nack(), [2, 3]);
+        // Two gaps before one poll, and a part of the first that came in time.
+        bench.packet(7);
+        assert_eq!(bench.packet(5), Arrival::Reordered);
+        bench.packet(9);
+        assert_eq!(bench.nack(), [6, 8]);
+        assert_eq!(bench.nack(), []);
     }
 
     #[test]

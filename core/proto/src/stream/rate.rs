@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// The window over which a stream's bitrate is taken: mediasoup's. (It takes 6 s where audio may pause by DTX; but even
+/// then a packet comes every 400 ms.)
+pub const BITRATE_WINDOW: Duration = Duration::from_millis(2500);
+
 /// How many slots a window is cut into.
 const SLOTS: usize = 100;
 
@@ -23,7 +27,7 @@ pub struct RateCounter {
 }
 
 impl RateCounter {
-    /// A counter with a window of a second, as is usual for a stream.
+    /// A counter with a window of a second, as is usual for a transport.
     pub fn per_second() -> RateCounter {
         RateCounter::new(Duration::from_secs(1))
     }
@@ -121,7 +125,7 @@ mod tests {
     #[test]
     fn a_longer_window_averages() {
         let start = Instant::now();
-        let mut rate = RateCounter::new(millis(2500));
+        let mut rate = RateCounter::new(BITRATE_WINDOW);
         rate.add(start, 2500);
         assert_eq!(rate.bitrate(start + millis(2000)), 8000);
         assert_eq!(rate.bitrate(start + millis(2500)), 0);

@@ -15,7 +15,8 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// 2500 packets of the MTU's size, for two seconds.
+    /// 2500 packets of the MTU's size, for two seconds. Mediasoup keeps audio for one; but few of its packets are asked
+    /// for, and they are small.
     fn default() -> Config {
         Config { max_packets: 2500, max_bytes: 2500 * 1500, max_age: Duration::from_secs(2) }
     }
@@ -56,8 +57,12 @@ pub struct Buffer {
     head: u64,
     /// Entry of a sequence number at that number modulo the length, which is a power of two.
     table: Vec<Entry>,
-    /// Sequence numbers of the live entries in the order of insertion, with the position of each.
+    /// Sequence numbers in the order of insertion, with the position of each; at most as many as packets are kept. One
+    /// whose entry is at another position was taken out of turn, and is left behind until it is the oldest, so that the
+    /// first one is always stored.
     order: VecDeque<(u16, u64)>,
+    /// How many of them are stored.
+    stored: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +88,7 @@ impl Buffer {
             head: 0,
             table: Vec::new(),
             order: VecDeque::new(),
+            stored: 0,
         }
     }
 
@@ -111,6 +117,7 @@ impl Buffer {
         let slot = self.slot(sequence_number);
         self.table[slot] = Entry { position, inserted: now, timestamp, sequence_number, len };
         self.order.push_back((sequence_number, position));
+        self.stored += 1;
         Insertion::Stored
     }
 
@@ -127,12 +134,12 @@ impl Buffer {
 
     /// How many packets are stored, those too old to be given out included.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.stored
     }
 
     /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.stored == 0
     }
 
     /// Memory held, in bytes.
@@ -167,22 +174,24 @@ impl Buffer {
     }
 
     fn evict_oldest(&mut self) -> bool {
-        let Some((sequence_number, _)) = self.order.pop_front() else {
+        let Some(&(sequence_number, _)) = self.order.front() else {
             return false;
         };
-        let slot = self.slot(sequence_number);
-        if let Some(entry) = self.table.get_mut(slot) {
-            entry.len = 0;
-        }
+        self.vacate(sequence_number);
         true
     }
 
-    /// Takes out one entry that need not be the oldest. Its bytes come free with its neighbours'.
+    /// Takes out a stored packet, which need not be the oldest. Its bytes come free with those of the packets before it.
     fn vacate(&mut self, sequence_number: u16) {
-        self.order.retain(|&(other, _)| other != sequence_number);
         let slot = self.slot(sequence_number);
-        if let Some(entry) = self.table.get_mut(slot) {
-            entry.len = 0;
+        self.table[slot].len = 0;
+        self.stored -= 1;
+        while self
+            .order
+            .front()
+            .is_some_and(|&(number, position)| self.entry(number).is_none_or(|entry| entry.position != position))
+        {
+            self.order.pop_front();
         }
     }
 
@@ -244,52 +253,21 @@ impl Buffer {
         let capacity = (self.bytes.len() * 2).max(FIRST_BYTES).max(len).min(self.config.max_bytes);
         let old = std::mem::replace(&mut self.bytes, vec![0; capacity]);
         let mut head = 0;
-        for index in 0..self.order.len() {
-            let (sequence_number, position) = self.order[index];
-            let slot = self.slot(sequence_number);
-            let entry = &mut self.table[slot];
-            let (from, len) = ((position % old.len() as u64) as usize, usize::from(entry.len));
-            self.bytes[head..head + len].copy_from_slice(&old[from..from + len]);
+        let mask = self.table.len().max(1) - 1;
+        let (bytes, table) = (&mut self.bytes, &mut self.table);
+        self.order.retain_mut(|(sequence_number, position)| {
+            let entry = &mut table[usize::from(*sequence_number) & mask];
+            if entry.len == 0 || (entry.sequence_number, entry.position) != (*sequence_number, *position) {
+                return false;
+            }
+            let (from, len) = ((*position % old.len() as u64) as usize, usize::from(entry.len));
+            bytes[head..head + len].copy_from_slice(&old[from..from + len]);
+            *position = head as u64;
             entry.position = head as u64;
-            self.order[index].1 = head as u64;
             head += len;
-        }
+            true
+        });
         self.head = head as u64;
-    }
-}
-
-/// Keeps one consumer from getting the same packet again within a round-trip time: a NACK repeated before the
-/// retransmission could arrive asks for nothing new.
-///
-/// It remembers the last resend in each of 256 classes of sequence numbers, so that it may forget, but never
-/// suppresses a packet that was not just resent.
-#[derive(Clone, Debug, Default)]
-pub struct Throttle {
-    /// Empty until the first retransmission.
-    resent: Vec<Option<(u16, Instant)>>,
-}
-
-const THROTTLE_CLASSES: usize = 256;
-
-impl Throttle {
-    /// A throttle that has seen nothing.
-    pub const fn new() -> Throttle {
-        Throttle { resent: Vec::new() }
-    }
-
-    /// Whether the packet may be resent now; if so, the resend is noted. Without a measured `rtt`, pass an assumed one.
-    pub fn allow(&mut self, now: Instant, sequence_number: u16, rtt: Duration) -> bool {
-        if self.resent.is_empty() {
-            self.resent.resize(THROTTLE_CLASSES, None);
-        }
-        let Some(slot) = self.resent.get_mut(usize::from(sequence_number) % THROTTLE_CLASSES) else {
-            return true;
-        };
-        if slot.is_some_and(|(last, at)| last == sequence_number && now.saturating_duration_since(at) < rtt) {
-            return false;
-        }
-        *slot = Some((sequence_number, now));
-        true
     }
 }
 
@@ -363,16 +341,70 @@ mod tests {
         assert!(buffer.footprint() < 24 * 1024, "{}", buffer.footprint());
     }
 
+    /// Numbers in steps meet in the table long before it is full.
     #[test]
-    fn the_throttle_holds_for_a_round_trip() {
+    fn numbers_in_steps_replace_the_oldest() {
         let start = Instant::now();
-        let mut throttle = Throttle::new();
-        assert!(throttle.allow(start, 7, millis(100)));
-        assert!(!throttle.allow(start + millis(99), 7, millis(100)));
-        assert!(throttle.allow(start + millis(99), 8, millis(100)));
-        assert!(throttle.allow(start + millis(100), 7, millis(100)));
-        assert!(!throttle.allow(start + millis(150), 7, millis(100)));
-        assert!(throttle.allow(start + millis(150), 7 + 256, millis(100)));
+        let mut buffer = Buffer::new(Config { max_packets: 64, ..Config::default() });
+        for index in 0..1000u16 {
+            buffer.insert(start, index.wrapping_mul(2), 0, &packet(index, 20));
+            assert!(buffer.order.len() <= 64);
+        }
+        // Half of the 64 slots are for odd numbers.
+        assert_eq!((buffer.len(), buffer.order.len()), (32, 32));
+        assert_eq!(buffer.get(start, 1998).unwrap().bytes, packet(999, 20));
+        assert_eq!((buffer.get(start, 1934), buffer.get(start, 1936).is_some()), (None, true));
+    }
+
+    #[test]
+    fn packets_taken_out_of_turn_keep_their_place_in_the_bound_only() {
+        let start = Instant::now();
+        let mut buffer = Buffer::new(Config { max_packets: 8, ..Config::default() });
+        buffer.insert(start, 0, 0, &packet(0, 20));
+        // Each takes the slot of the one before it.
+        for index in 1..8u16 {
+            buffer.insert(start, index * 8 + 1, 0, &packet(index, 20));
+            assert_eq!((buffer.len(), buffer.order.len()), (2, usize::from(index) + 1));
+        }
+        buffer.insert(start, 65, 0, &packet(9, 20));
+        assert_eq!((buffer.len(), buffer.order.len(), buffer.get(start, 0)), (1, 1, None));
+        buffer.clear();
+        assert!(buffer.is_empty() && buffer.get(start, 65).is_none());
+    }
+
+    #[test]
+    fn a_replaced_packet_is_as_old_as_its_replacement() {
+        let start = Instant::now();
+        let filled = |max_packets| {
+            let mut buffer = Buffer::new(Config { max_packets, ..Config::default() });
+            for (sequence_number, timestamp) in [(4, 0), (5, 0), (6, 0), (5, 1)] {
+                buffer.insert(start, sequence_number, timestamp, &packet(sequence_number, 20));
+            }
+            assert_eq!((buffer.len(), buffer.order.len()), (3, 4));
+            buffer
+        };
+        let mut buffer = filled(4);
+        buffer.insert(start, 7, 0, &packet(7, 20));
+        buffer.insert(start, 8, 0, &packet(8, 20));
+        assert!([5, 6, 7, 8].iter().all(|&number| buffer.get(start, number).unwrap().bytes == packet(number, 20)));
+
+        // The same when all move to a larger ring, where the place of the replaced one is not kept.
+        let mut grown = filled(8);
+        grown.insert(start, 7, 0, &packet(7, FIRST_BYTES));
+        assert_eq!((grown.len(), grown.order.len()), (4, 4));
+        assert!([4, 5, 6].iter().all(|&number| grown.get(start, number).unwrap().bytes == packet(number, 20)));
+    }
+
+    #[test]
+    fn by_default_2500_packets_are_kept_for_two_seconds() {
+        let start = Instant::now();
+        let mut buffer = Buffer::new(Config::default());
+        for index in 0..3000 {
+            buffer.insert(start, index, 0, &packet(index, 1200));
+        }
+        assert_eq!((buffer.len(), buffer.get(start, 499)), (2500, None));
+        assert!(buffer.get(start + millis(2000), 500).is_some());
+        assert!(buffer.get(start + millis(2001), 500).is_none());
     }
 
     proptest! {

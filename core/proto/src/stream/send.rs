@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::rate::RateCounter;
+use super::rate::{BITRATE_WINDOW, RateCounter};
 use super::score::Totals;
 use crate::rtcp::{Ntp, ReportBlock, SenderInfo, round_trip};
 
@@ -59,7 +59,7 @@ impl Stream {
         Stream {
             ssrc,
             clock_rate,
-            rate: RateCounter::per_second(),
+            rate: RateCounter::new(BITRATE_WINDOW),
             payload_bytes: 0,
             last: None,
             retransmitted: 0,
@@ -171,6 +171,7 @@ impl Stream {
     /// What the score is made from.
     pub fn totals(&self) -> Totals {
         Totals {
+            expected: self.rate.packets(),
             packets: self.rate.packets(),
             lost: self.packets_lost.into(),
             repaired: self.repaired,
@@ -178,7 +179,7 @@ impl Stream {
         }
     }
 
-    /// Bits per second over the last second.
+    /// Bits per second over the last [`BITRATE_WINDOW`].
     pub fn bitrate(&mut self, now: Instant) -> u64 {
         self.rate.bitrate(now)
     }
@@ -198,6 +199,21 @@ mod tests {
         let info = stream.sender_info(start + Duration::from_millis(100), Ntp(77)).unwrap();
         let expected = SenderInfo { ssrc: 9, ntp: Ntp(77), rtp_timestamp: 8990, packet_count: 2, octet_count: 1400 };
         assert_eq!(info, expected);
+    }
+
+    #[test]
+    fn the_newest_timestamp_counts_until_they_start_anew() {
+        let start = Instant::now();
+        let mut stream = Stream::new(9, 1000);
+        let timestamp = |stream: &Stream| stream.sender_info(start, Ntp(0)).unwrap().rtp_timestamp;
+        stream.handle_packet(start, 5000, 10, 10);
+        // One that comes late.
+        stream.handle_packet(start, 4000, 10, 10);
+        assert_eq!(timestamp(&stream), 5000);
+        stream.handle_timestamp_restart();
+        assert_eq!(stream.sender_info(start, Ntp(0)), None);
+        stream.handle_packet(start, 300, 10, 10);
+        assert_eq!(timestamp(&stream), 300);
     }
 
     #[test]
@@ -223,12 +239,14 @@ mod tests {
         }
         stream.handle_nack(10);
         (0..10).for_each(|_| stream.handle_retransmission(true));
+        (0..3).for_each(|_| stream.handle_retransmission(false));
         stream.handle_pli();
         stream.handle_fir();
         stream.handle_report_block(Ntp(0), &ReportBlock { packets_lost: 10, ..ReportBlock::default() });
         let stats = stream.stats();
         assert_eq!((stats.nack_count, stats.nack_packet_count, stats.pli_count, stats.fir_count), (1, 10, 1, 1));
-        assert_eq!(stream.totals(), Totals { packets: 100, lost: 10, repaired: 10, retransmitted: 10 });
-        assert_eq!(stream.bitrate(start), 100_000);
+        assert_eq!(stream.totals(), Totals { expected: 100, packets: 100, lost: 10, repaired: 10, retransmitted: 13 });
+        // 12,500 bytes in 2.5 s.
+        assert_eq!(stream.bitrate(start), 40_000);
     }
 }

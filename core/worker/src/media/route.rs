@@ -346,7 +346,7 @@ impl Producer {
         if let Some(nack) = &mut stream.nack {
             let arrival = nack.handle_packet(now, packet.header.sequence_number, packet.key_frame, false);
             if arrival == Arrival::Repaired && !has_rtx {
-                stream.received.handle_retransmission(true);
+                stream.received.handle_repair();
             }
         }
         if let Some(inactivity) = &mut stream.inactivity {
@@ -383,7 +383,7 @@ impl Producer {
         let Some(nack) = &mut stream.nack else { return Reception::Nothing };
         let arrival = nack.handle_packet(now, original.sequence_number, packet.key_frame, true);
         let was_missing = matches!(arrival, Arrival::Repaired | Arrival::Reordered);
-        stream.received.handle_retransmission(was_missing);
+        stream.received.handle_rtx(now, was_missing.then(|| original.packet_len()));
         if was_missing && let Some(inactivity) = &mut stream.inactivity {
             inactivity.handle_packet(now);
         }

@@ -197,6 +197,8 @@ impl SendStream {
                 return None;
             }
             self.sequence.sync(number, 0);
+            // What begins anew may have timestamps before those sent so far.
+            self.sent.handle_timestamp_restart();
             self.sync_required = false;
         }
         self.sequence.input(number)
@@ -323,6 +325,7 @@ fn written_extensions(kind: MediaKind, ids: &ExtensionIds, mid: &[u8]) -> Vec<(E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sfu_proto::rtcp::Ntp;
     use sfu_proto::rtp::{ExtensionSpans, FixedHeader, Header, HeaderWriter};
 
     fn stream(rtx: bool, ignore_dtx: bool) -> SendStream {
@@ -368,6 +371,19 @@ mod tests {
         stream.require_sync();
         assert_eq!(stream.accept(&packet(110, false)), None);
         assert_eq!(stream.accept(&packet(111, true)), Some(4));
+    }
+
+    #[test]
+    fn sender_reports_follow_timestamps_that_start_anew() {
+        let now = Instant::now();
+        let mut stream = stream(true, false);
+        for timestamp in [2_000_000_000, 5000] {
+            stream.require_sync();
+            stream.accept(&packet(1, true)).expect("a key frame");
+            stream.sent.handle_packet(now, timestamp, 100, 80);
+            let info = stream.sent.sender_info(now, Ntp(0)).expect("something was sent");
+            assert_eq!(info.rtp_timestamp, timestamp);
+        }
     }
 
     #[test]
