@@ -11,8 +11,15 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 /// Bytes of the length field before each frame.
 const LENGTH_SIZE: usize = 2;
 
-/// The longest frame, and as much again, so that a read seldom ends in mid-frame.
+/// The read buffer to begin with: enough for what a peer says before it sends media. Strangers connect too.
+const FIRST_READ_BUFFER: usize = 4096;
+
+/// The read buffer at its greatest: the longest frame, and as much again, so that a read seldom ends in mid-frame.
 const READ_BUFFER: usize = 2 * (LENGTH_SIZE + 65_535);
+
+/// Bytes that the kernel takes before it has sent those that it took earlier. Without this bound its buffer grows to
+/// megabytes, which is seconds of video that nobody wants any more; what is beyond waits here, within a bound of ours.
+const UNSENT: libc::c_int = 65_536;
 
 /// Frames written with one call; each takes two vectors (the kernel's limit is 1,024).
 const FRAMES_PER_CALL: usize = 32;
@@ -121,7 +128,7 @@ pub struct TcpRead {
 
 /// A connection that carries frames.
 ///
-/// Memory is allocated with the first byte received and the first frame that has to wait.
+/// Memory is allocated as bytes come, and with the first frame that has to wait.
 #[derive(Debug)]
 pub struct TcpStream {
     fd: OwnedFd,
@@ -150,6 +157,7 @@ impl TcpStream {
 
     fn new(fd: OwnedFd, remote: SocketAddr, send_bound: usize) -> io::Result<Self> {
         set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+        set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, UNSENT)?;
         let local = local_addr(&fd)?;
         Ok(Self {
             fd,
@@ -340,8 +348,9 @@ struct Inbound {
 impl Inbound {
     /// Gives up the complete frames, moves the incomplete one to the front, and returns the free space, which is never empty.
     fn make_room(&mut self) -> &mut [u8] {
-        if self.buffer.is_empty() {
-            self.buffer.resize(READ_BUFFER, 0);
+        // Full, by the last read or from the beginning: grow as bytes come, not as they are announced.
+        if self.end == self.buffer.len() && self.buffer.len() < READ_BUFFER {
+            self.buffer.resize((2 * self.end).clamp(FIRST_READ_BUFFER, READ_BUFFER), 0);
         }
         self.frames.clear();
         self.buffer.copy_within(self.start..self.end, 0);
@@ -415,5 +424,35 @@ fn write_vectored(fd: &OwnedFd, pieces: &[&[u8]]) -> io::Result<usize> {
     match result {
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => Ok(0),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_read_buffer_grows_with_what_comes_and_has_a_limit() {
+        let mut inbound = Inbound::default();
+        // The longest frame is announced, and one byte of it comes.
+        inbound.make_room()[..3].copy_from_slice(&[0xff, 0xff, 7]);
+        inbound.received(3);
+        assert_eq!(inbound.make_room().len() + 3, FIRST_READ_BUFFER);
+        let mut sent = 3;
+        while inbound.frames.is_empty() {
+            let room = inbound.make_room().len();
+            assert!(room > 0);
+            assert!(sent + room <= 2 * sent.max(FIRST_READ_BUFFER / 2), "{sent} bytes have come");
+            let more = room.min(LENGTH_SIZE + 65_535 - sent);
+            inbound.received(more);
+            sent += more;
+        }
+        assert_eq!((inbound.frames.len(), inbound.frames[0].len()), (1, 65_535));
+        // A peer that fills every read gets the greatest buffer, and no more.
+        for _ in 0..100 {
+            let room = inbound.make_room().len();
+            inbound.received(room);
+        }
+        assert_eq!(inbound.buffer.len(), READ_BUFFER);
     }
 }
