@@ -209,7 +209,7 @@ impl Worker {
     fn detach_consumer(&mut self, consumer: usize) {
         let removed = self.consumers.remove(consumer);
         self.registry.remove(&removed.id);
-        self.transports[removed.transport].forget_consumer(consumer);
+        self.transports[removed.transport].forget_consumer(consumer, &removed);
     }
 
     fn forget_producer(&mut self, producer: usize) {

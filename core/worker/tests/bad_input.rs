@@ -3,7 +3,7 @@
 mod common;
 
 use common::Worker;
-use common::media::{consume, create_plain, produce};
+use common::media::{RECEIVED_RTX_SSRC, RECEIVED_SSRC, consume, create_plain, produce};
 use serde_json::{Value, json};
 
 fn with_entities() -> Worker {
@@ -140,6 +140,11 @@ fn each_missing_or_wrong_field_is_named_and_nothing_changes() {
     other["rtpParameters"]["encodings"][0]["rtx"]["ssrc"] = json!(9998);
     other["rtpParameters"]["mid"] = json!("w");
     let consumed = consume("n", "p");
+    let on = |ssrc: u32, rtx: u32| {
+        let mut data = consumed.clone();
+        data["rtpParameters"]["encodings"] = json!([{"ssrc": ssrc, "rtx": {"ssrc": rtx}}]);
+        data
+    };
     for (method, handler, data, class, named) in [
         ("worker.createRouter", "undefined", json!({}), "Error", "routerId"),
         ("worker.createRouter", "undefined", json!({"routerId": "r"}), "Error", "r"),
@@ -173,6 +178,10 @@ fn each_missing_or_wrong_field_is_named_and_nothing_changes() {
             "consumableRtpEncodings",
         ),
         ("transport.consume", "t", with(&consumed, "consumerId", json!("c")), "Error", "c"),
+        ("transport.consume", "t", on(RECEIVED_SSRC, 9998), "Error", "7001"),
+        ("transport.consume", "t", on(9999, RECEIVED_RTX_SSRC), "Error", "7002"),
+        ("transport.consume", "t", on(RECEIVED_RTX_SSRC, 9998), "Error", "7002"),
+        ("transport.consume", "t", on(9999, 9999), "Error", "9999"),
         ("transport.closeProducer", "t", json!({}), "TypeError", "producerId"),
         ("transport.closeConsumer", "t", json!({"consumerId": "nobody"}), "Error", "nobody"),
         ("transport.setMaxIncomingBitrate", "t", json!({}), "TypeError", "bitrate"),

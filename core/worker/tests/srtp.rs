@@ -27,8 +27,13 @@ struct Scene {
     sender: Peer,
     receiver: Peer,
     inlet: std::net::SocketAddr,
+    outlet: std::net::SocketAddr,
+    /// Protects what the sender sends.
     protect: Sender,
+    /// Opens what the receiver receives.
     open: Receiver,
+    /// Protects what the receiver says.
+    feedback: Sender,
 }
 
 impl Scene {
@@ -59,8 +64,10 @@ impl Scene {
             sender: Peer::new(),
             receiver,
             inlet,
+            outlet: listens(&out),
             protect: Sender::new(Backend::Evp, suite, &sender_key).unwrap(),
             open: Receiver::new(Backend::Evp, suite, &worker_key[..suite.key_and_salt_len()]).unwrap(),
+            feedback: Sender::new(Backend::Evp, suite, &key(suite, 77)).unwrap(),
         }
     }
 
@@ -110,6 +117,39 @@ fn replays_forgeries_and_clear_packets_go_nowhere() {
         assert_eq!(payload(&scene.receive()), vp8(true, 1), "{backend} {suite:?}");
         assert_eq!(payload(&scene.receive()), vp8(false, 3), "{backend} {suite:?}");
         assert_eq!(scene.worker.ask("producer.getStats", "p", Value::Null)[0]["packetCount"], 2, "{backend} {suite:?}");
+    }
+}
+
+#[test]
+fn no_nonce_is_used_twice_when_an_ssrc_comes_again() {
+    for (backend, suite) in every_case() {
+        let mut scene = Scene::new(backend, suite);
+        let mut sent = Vec::new();
+        for round in 0..3_u8 {
+            if round > 0 {
+                scene.worker.ask("transport.closeConsumer", "out", json!({"consumerId": "c"}));
+                scene.worker.ask("transport.consume", "out", consume("c", "p"));
+            }
+            for index in 0..4_u8 {
+                let packet = scene.protected(u16::from(10 * round + index), &vp8(index == 0, 10 * round + index));
+                scene.sender.send(scene.inlet, &packet);
+                // The receiver refuses a number that it has seen before, as a browser does.
+                let packet = scene.receive();
+                assert_eq!(payload(&packet), vp8(index == 0, 10 * round + index), "{backend} {suite:?}");
+                sent.push((ssrc(&packet), sequence(&packet)));
+            }
+            // The same holds for the RTX stream: what is sent again goes out under a number of its own.
+            let mut nack = nack(RECEIVED_SSRC, sent.last().unwrap().1);
+            scene.feedback.protect_rtcp(&mut nack).unwrap();
+            scene.receiver.send(scene.outlet, &nack);
+            let packet = scene.receive();
+            assert_eq!(payload_type(&packet), RTX_PT);
+            sent.push((ssrc(&packet), sequence(&packet)));
+        }
+        let numbers = |wanted: u32| sent.iter().filter(move |(ssrc, _)| *ssrc == wanted).map(|(_, number)| *number);
+        assert!(numbers(RECEIVED_SSRC).eq(1..=12), "{backend} {suite:?}: {sent:?}");
+        let first = numbers(RECEIVED_RTX_SSRC).next().unwrap();
+        assert!(numbers(RECEIVED_RTX_SSRC).eq(first..first + 3), "{backend} {suite:?}: {sent:?}");
     }
 }
 

@@ -117,7 +117,10 @@ impl SendStream {
             .is_some_and(|mime_type| Inspector::knows_key_frames(mime_type.codec));
         let rtx = match (rtp_parameters::rtx_codec(parameters, encoding), encoding.rtx) {
             (Some(codec), Some(rtx)) => {
-                Some(Rtx { ssrc: rtx.ssrc, payload_type: codec.payload_type, sequence_number: random_u32() as u16 })
+                // Below 2^15, or the loss of the first packets could cost the receiver its count of roll-overs
+                // (RFC 3711, 3.3.1).
+                let sequence_number = random_u32() as u16 & 0x7fff;
+                Some(Rtx { ssrc: rtx.ssrc, payload_type: codec.payload_type, sequence_number })
             }
             _ => None,
         };
@@ -141,6 +144,25 @@ impl SendStream {
             reference_time: None,
             params,
         })
+    }
+
+    /// Goes on where an earlier stream of the same SSRC has ended: `last` knows the last number sent on an SSRC. SRTP
+    /// makes its nonces of SSRC and number, so that with one key a pair of them must never stand for two packets.
+    pub fn continue_after(&mut self, last: impl Fn(u32) -> Option<u16>) {
+        if let Some(last) = last(self.params.ssrc) {
+            self.sequence = SequenceMapper::new(last.wrapping_add(1));
+        }
+        if let Some(rtx) = &mut self.rtx
+            && let Some(last) = last(rtx.ssrc)
+        {
+            rtx.sequence_number = last;
+        }
+    }
+
+    /// Each SSRC that it sends on, with the last number sent.
+    pub fn last_numbers(&self) -> impl Iterator<Item = (u32, u16)> {
+        let media = (self.params.ssrc, self.sequence.max_output());
+        std::iter::once(media).chain(self.rtx.map(|rtx| (rtx.ssrc, rtx.sequence_number)))
     }
 
     /// Its SSRC.
@@ -202,11 +224,6 @@ impl SendStream {
             self.sync_required = false;
         }
         self.sequence.input(number)
-    }
-
-    /// Whether packets can be asked for again.
-    pub fn keeps_history(&self) -> bool {
-        self.params.use_nack
     }
 
     /// The producer's packet that was sent under a number, if it may be sent again now. It counts as sent again.
@@ -384,6 +401,23 @@ mod tests {
             let info = stream.sent.sender_info(now, Ntp(0)).expect("something was sent");
             assert_eq!(info.rtp_timestamp, timestamp);
         }
+    }
+
+    #[test]
+    fn a_stream_goes_on_where_the_last_one_of_its_ssrc_ended() {
+        let mut first = stream(true, false);
+        for number in 100..103 {
+            first.accept(&packet(number, true));
+        }
+        let resent = first.next_rtx().expect("it has RTX");
+        assert!((1..=1 << 15).contains(&resent.sequence_number), "far from the first roll-over");
+
+        let last: Vec<(u32, u16)> = first.last_numbers().collect();
+        assert_eq!(last, [(7, 3), (8, resent.sequence_number)]);
+        let mut second = stream(true, false);
+        second.continue_after(|ssrc| last.iter().find(|(known, _)| *known == ssrc).map(|(_, number)| *number));
+        assert_eq!(second.accept(&packet(7000, true)), Some(4));
+        assert_eq!(second.next_rtx().map(|rtx| rtx.sequence_number), Some(resent.sequence_number.wrapping_add(1)));
     }
 
     #[test]

@@ -152,10 +152,10 @@ fn consume(worker: &mut Worker, now: Instant, index: usize, request: Consume) ->
     let transport = &mut worker.transports[index];
     let router = transport.router;
     let producer = worker.find_producer(router, &request.producer_id)?;
-    let consumer = Consumer::new(index, producer, &worker.producers[producer], request)?;
+    let mut consumer = Consumer::new(index, producer, &worker.producers[producer], request)?;
     let transport = &mut worker.transports[index];
     let key = worker.consumers.vacant_key();
-    transport.add_consumer(key, &consumer.rtp_parameters);
+    transport.add_consumer(key, &mut consumer)?;
     transport.estimates_outgoing_bitrate |= consumer.writes_transport_sequence();
     let consumed = consumer.consumed(&worker.producers[producer]);
     worker.registry.insert(&consumer.id, EntityKey::Consumer(key));

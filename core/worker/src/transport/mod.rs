@@ -11,9 +11,10 @@ pub mod webrtc;
 
 use std::net::SocketAddr;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
+use sfu_channel::TransportTraceEventType;
 use sfu_channel::request::TransportOptions;
-use sfu_channel::{RtpParameters, TransportTraceEventType};
+use sfu_channel::response::Refusal;
 use sfu_proto::rtp::{ExtensionIds, ExtensionKind};
 use sfu_proto::srtp;
 
@@ -21,6 +22,7 @@ pub use plain::PlainTransport;
 pub use traffic::Traffic;
 pub use webrtc::WebRtcTransport;
 
+use crate::consumer::Consumer;
 use crate::media::Pending;
 use crate::media::congestion_feedback::CongestionFeedback;
 use crate::media::rtp_listener::RtpListener;
@@ -96,6 +98,9 @@ pub struct Transport {
     pub consumers_by_ssrc: FxHashMap<u32, usize>,
     /// The consumers by the SSRC of their RTX stream.
     pub consumers_by_rtx_ssrc: FxHashMap<u32, usize>,
+    /// The last number sent on each SSRC that a closed consumer had: the next one of that SSRC goes on from there. Kept
+    /// as long as the transport, as its keys are; the library's requests alone make it grow.
+    last_sequence_numbers: FxHashMap<u32, u16>,
     /// What is to be sent at the end of the turn.
     pub pending: Vec<Pending>,
     /// The last transport-wide sequence number sent.
@@ -133,6 +138,7 @@ impl Transport {
             consumers: Vec::new(),
             consumers_by_ssrc: FxHashMap::default(),
             consumers_by_rtx_ssrc: FxHashMap::default(),
+            last_sequence_numbers: FxHashMap::default(),
             pending: Vec::new(),
             transport_sequence: 0,
             estimates_outgoing_bitrate: false,
@@ -181,21 +187,32 @@ impl Transport {
         self.recv_extensions.id(kind)
     }
 
-    /// Enters a consumer.
-    pub fn add_consumer(&mut self, index: usize, parameters: &RtpParameters) {
-        self.consumers.push(index);
-        for encoding in &parameters.encodings {
-            if let Some(ssrc) = encoding.ssrc {
-                self.consumers_by_ssrc.insert(ssrc, index);
-            }
-            if let Some(rtx) = encoding.rtx {
-                self.consumers_by_rtx_ssrc.insert(rtx.ssrc, index);
+    /// Enters a consumer. Its streams go on from what has been sent on their SSRCs before.
+    ///
+    /// # Errors
+    /// An `Error` if it would send on an SSRC that another stream of this transport uses: the peer could not tell them
+    /// apart, and SRTP would use a nonce twice.
+    pub fn add_consumer(&mut self, index: usize, consumer: &mut Consumer) -> Result<(), Refusal> {
+        let encodings = &consumer.rtp_parameters.encodings;
+        let media = encodings.iter().filter_map(|encoding| encoding.ssrc);
+        let rtx = encodings.iter().filter_map(|encoding| encoding.rtx).map(|rtx| rtx.ssrc);
+        let mut own = FxHashSet::default();
+        for ssrc in media.clone().chain(rtx.clone()) {
+            let in_use = self.consumers_by_ssrc.contains_key(&ssrc) || self.consumers_by_rtx_ssrc.contains_key(&ssrc);
+            if in_use || !own.insert(ssrc) {
+                return Err(Refusal::error(format!("ssrc already exists in transport [ssrc:{ssrc}]")));
             }
         }
+        self.consumers.push(index);
+        self.consumers_by_ssrc.extend(media.map(|ssrc| (ssrc, index)));
+        self.consumers_by_rtx_ssrc.extend(rtx.map(|ssrc| (ssrc, index)));
+        consumer.stream.continue_after(|ssrc| self.last_sequence_numbers.get(&ssrc).copied());
+        Ok(())
     }
 
     /// Forgets a consumer that is closed.
-    pub fn forget_consumer(&mut self, index: usize) {
+    pub fn forget_consumer(&mut self, index: usize, consumer: &Consumer) {
+        self.last_sequence_numbers.extend(consumer.stream.last_numbers());
         self.consumers.retain(|known| *known != index);
         self.consumers_by_ssrc.retain(|_, known| *known != index);
         self.consumers_by_rtx_ssrc.retain(|_, known| *known != index);
