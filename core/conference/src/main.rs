@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     // A worker is this same program, so that one file is all there is to install.
-    if std::env::args().nth(1).as_deref() == Some(WORKER_ARGUMENT) {
-        return sfu_worker::main(std::env::args().skip(2));
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == WORKER_ARGUMENT) {
+        return sfu_worker::main(std::env::args_os().skip(2));
     }
     let options = Options::parse();
     let filter = match EnvFilter::try_new(&options.log) {

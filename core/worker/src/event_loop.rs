@@ -13,7 +13,7 @@ use sfu_channel::payload::PayloadToWorker;
 use sfu_channel::response::{Refusal, Reply, Response};
 use sfu_reactor::frame::{FrameReader, Stream};
 use sfu_reactor::poll::{Event, Events, Interest, Poller, Token};
-use sfu_reactor::signal::{SIGINT, SIGTERM, Signals};
+use sfu_reactor::signal::Signals;
 use sfu_reactor::udp::RecvBatch;
 
 use crate::requests;
@@ -64,14 +64,13 @@ enum Turn {
 }
 
 impl EventLoop {
-    /// A loop that reads requests and payloads from these streams.
+    /// A loop that reads requests and payloads from these streams, and ends with one of these signals.
     ///
     /// # Errors
     /// Those of the system calls that set it up.
-    pub fn new(worker: Worker, requests: OwnedFd, payloads: OwnedFd) -> io::Result<EventLoop> {
+    pub fn new(worker: Worker, requests: OwnedFd, payloads: OwnedFd, signals: Signals) -> io::Result<EventLoop> {
         let requests = FrameReader::new(requests)?;
         let payloads = FrameReader::new(payloads)?;
-        let signals = Signals::new(&[SIGTERM, SIGINT])?;
         let poller = worker.sockets.poller();
         poller.add(&requests, REQUESTS, Interest::READ)?;
         poller.add(&payloads, PAYLOADS, Interest::READ)?;

@@ -33,10 +33,11 @@ pub mod trace;
 pub mod transport;
 pub mod worker;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs the worker. `args` are the command line's arguments, without the program's name: another program may run its
 /// own executable again as a worker.
-pub fn main(args: impl IntoIterator<Item = String>) -> ExitCode {
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     process::run(args)
 }

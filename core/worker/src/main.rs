@@ -1,5 +1,5 @@
 //! The program `sfu-worker`.
 
 fn main() -> std::process::ExitCode {
-    sfu_worker::main(std::env::args().skip(1))
+    sfu_worker::main(std::env::args_os().skip(1))
 }

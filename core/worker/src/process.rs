@@ -1,11 +1,13 @@
 //! The process around the loop: environment, command line, file descriptors, signals, exit codes.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sfu_proto::{dtls, srtp};
 use sfu_reactor::fd::take_fd;
 use sfu_reactor::poll::Poller;
-use sfu_reactor::signal::{self, SIGALRM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
+use sfu_reactor::signal::{self, SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2, Signals};
 
 use crate::channel::Output;
 use crate::event_loop::EventLoop;
@@ -25,7 +27,7 @@ const WRONG_SETTINGS: u8 = 42;
 const VERSION_VARIABLE: &str = "MEDIASOUP_VERSION";
 
 /// Runs the process with the arguments that follow the program's name.
-pub fn run(args: impl IntoIterator<Item = String>) -> ExitCode {
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = Command::parse(args);
     match command {
         Ok(Command::Help) => {
@@ -76,7 +78,10 @@ impl From<std::io::Error> for Failure {
 }
 
 fn serve(settings: &Settings) -> Result<(), Failure> {
+    // First of all, so that a signal that comes while the certificate is made ends the worker in order.
+    let signals = Signals::new(&[SIGTERM, SIGINT])?;
     signal::ignore(&[SIGPIPE, SIGHUP, SIGALRM, SIGUSR1, SIGUSR2])?;
+    raise_descriptor_limit();
     let inherit = |fd| take_fd(fd).map_err(|error| Failure::System(format!("file descriptor {fd}: {error}")));
     let (requests, replies, payloads_in, payloads_out) = (inherit(3)?, inherit(4)?, inherit(5)?, inherit(6)?);
     let config = Config {
@@ -93,7 +98,16 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
     let sockets = Sockets::new(Poller::new()?, settings.rtc_min_port, settings.rtc_max_port);
     let worker = Worker::new(config, output, sockets);
     crate::debug!(Info, "starting sfu-worker {}", env!("CARGO_PKG_VERSION"));
-    Ok(EventLoop::new(worker, requests, payloads_in)?.run()?)
+    Ok(EventLoop::new(worker, requests, payloads_in, signals)?.run()?)
+}
+
+/// Lets the process have as many descriptors as it may: each transport has one at least, and the usual limit is 1024.
+fn raise_descriptor_limit() {
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        crate::warn!(Info, "cannot raise the limit of open descriptors: {error}");
+    }
 }
 
 fn certificate(settings: &Settings) -> Result<dtls::Certificate, Failure> {

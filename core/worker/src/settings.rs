@@ -4,7 +4,9 @@
 //! an option may be shortened to any prefix that no other option shares (it writes `--logTag` for `--logTags`); and
 //! every value is attached with `=`.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::log::{Level, Tags};
@@ -116,24 +118,24 @@ impl Command {
     ///
     /// # Errors
     /// A sentence that names the option which is unknown, lacks its value or has a wrong one.
-    pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Command, SettingsError> {
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, SettingsError> {
         let mut settings = Settings::default();
         let mut tags = Vec::new();
         let mut certificate = None;
         let mut private_key = None;
         for arg in args {
-            let (name, value) = match arg.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (arg.as_str(), None),
-            };
-            let option = find_option(name)?;
+            let mut parts = arg.as_bytes().splitn(2, |byte| *byte == b'=');
+            let option = find_option(&String::from_utf8_lossy(parts.next().unwrap_or_default()))?;
             match option {
                 "help" => return Ok(Command::Help),
                 "version" => return Ok(Command::Version),
                 _ => {}
             }
-            let value =
-                value.ok_or_else(|| SettingsError(format!("option --{option} requires a value (--{option}=VALUE)")))?;
+            let raw = parts
+                .next()
+                .map(OsStr::from_bytes)
+                .ok_or_else(|| SettingsError(format!("option --{option} requires a value (--{option}=VALUE)")))?;
+            let value: &str = &raw.to_string_lossy();
             match option {
                 "logLevel" => {
                     settings.log_level = Level::from_name(value)
@@ -142,8 +144,9 @@ impl Command {
                 "logTags" => tags.push(value.to_owned()),
                 "rtcMinPort" => settings.rtc_min_port = parse_port(option, value)?,
                 "rtcMaxPort" => settings.rtc_max_port = parse_port(option, value)?,
-                "dtlsCertificateFile" => certificate = Some(PathBuf::from(value)),
-                "dtlsPrivateKeyFile" => private_key = Some(PathBuf::from(value)),
+                // A file's name can be any bytes.
+                "dtlsCertificateFile" => certificate = Some(PathBuf::from(raw)),
+                "dtlsPrivateKeyFile" => private_key = Some(PathBuf::from(raw)),
                 "srtpBackend" => settings.srtp_backend = parse_backend(value)?,
                 _ => {}
             }
@@ -214,7 +217,7 @@ mod tests {
     use super::*;
 
     fn parse(args: &[&str]) -> Result<Command, SettingsError> {
-        Command::parse(args.iter().map(|arg| (*arg).to_owned()))
+        Command::parse(args.iter().map(OsString::from))
     }
 
     fn settings(args: &[&str]) -> Settings {
@@ -260,7 +263,7 @@ mod tests {
             (vec![format!("--dtlsPrivateKeyFile={path}")], "dtlsPrivateKeyFile"),
             (vec!["--srtpBackend=none".to_owned()], "srtpBackend"),
         ] {
-            let error = Command::parse(args.clone()).expect_err("must be refused");
+            let error = Command::parse(args.iter().map(OsString::from)).expect_err("must be refused");
             assert!(error.to_string().contains(named), "{args:?}: {error}");
         }
     }

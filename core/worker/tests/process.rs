@@ -2,8 +2,18 @@
 
 mod common;
 
-use common::{Worker, run_to_end};
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::time::Instant;
+
+use common::{PATIENCE, PROGRAM, Worker, run_to_end};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use openssl::ec::{EcGroup, EcKey};
+use openssl::nid::Nid;
+use openssl::pkey::PKey;
+use openssl::x509::X509;
 use serde_json::json;
 
 #[test]
@@ -89,4 +99,80 @@ fn a_frame_that_the_end_of_the_channel_cuts_does_no_harm() {
     worker.send_bytes(b"1:worker.dump");
     drop(worker.requests.take());
     assert_eq!(worker.wait().code(), Some(0));
+}
+
+#[test]
+fn arguments_of_any_bytes_are_refused_in_order() {
+    for argument in [
+        &b"--logLevel=\xff"[..],
+        b"--rtcMinPort=\xff",
+        b"--\xff=1",
+        b"\xff",
+        b"--dtlsCertificateFile=/nonexistent/\xff",
+    ] {
+        let (status, stderr) = run_to_end(&["--dtlsPrivateKeyFile=/nonexistent/key"], |command| {
+            command.arg(OsStr::from_bytes(argument));
+        });
+        assert_eq!(status.code(), Some(42), "{stderr}");
+    }
+}
+
+#[test]
+fn a_file_may_have_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = folder.path().join(OsStr::from_bytes(b"\xff.pem"));
+    std::fs::write(&certificate, "").unwrap();
+    let (_, stderr) = run_to_end(&["--dtlsPrivateKeyFile=/nonexistent/key"], |command| {
+        command.arg([OsStr::new("--dtlsCertificateFile="), certificate.as_os_str()].join(OsStr::new("")));
+    });
+    assert!(stderr.contains("--dtlsPrivateKeyFile: cannot read"), "the certificate was found: {stderr}");
+}
+
+/// A certificate and its private key, PEM.
+fn identity() -> (Vec<u8>, Vec<u8>) {
+    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
+    let key = PKey::from_ec_key(EcKey::generate(&curve).unwrap()).unwrap();
+    let mut certificate = X509::builder().unwrap();
+    certificate.set_pubkey(&key).unwrap();
+    certificate.set_not_before(&openssl::asn1::Asn1Time::days_from_now(0).unwrap()).unwrap();
+    certificate.set_not_after(&openssl::asn1::Asn1Time::days_from_now(2).unwrap()).unwrap();
+    certificate.sign(&key, openssl::hash::MessageDigest::sha256()).unwrap();
+    (certificate.build().to_pem().unwrap(), key.private_key_to_pem_pkcs8().unwrap())
+}
+
+#[test]
+fn a_signal_while_it_starts_ends_it_with_0_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = identity();
+    let (pipe, key_file) = (folder.path().join("certificate"), folder.path().join("key"));
+    nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    std::fs::write(&key_file, key).unwrap();
+    let mut worker = Worker::spawn(
+        PROGRAM,
+        &[
+            &format!("--dtlsCertificateFile={}", pipe.display()),
+            &format!("--dtlsPrivateKeyFile={}", key_file.display()),
+        ],
+    );
+    // As long as nothing is written the worker waits for its certificate.
+    let mut writer = std::fs::File::options().write(true).open(&pipe).unwrap();
+    let blocks_sigterm = |worker: &Worker| {
+        u64::from_str_radix(&worker.proc_field("status", "SigBlk:"), 16).unwrap() >> (Signal::SIGTERM as u32 - 1) & 1
+            == 1
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !blocks_sigterm(&worker) {
+        assert!(Instant::now() < deadline, "SIGTERM would kill it");
+    }
+    worker.signal(Signal::SIGTERM);
+    writer.write_all(&certificate).unwrap();
+    drop(writer);
+    assert_eq!(worker.wait().code(), Some(0));
+}
+
+#[test]
+fn it_takes_all_the_descriptors_that_it_may_have() {
+    let worker = Worker::start_by("prlimit", &["--nofile=100:500", PROGRAM]);
+    let limits = worker.proc_field("limits", "Max open files");
+    assert_eq!(limits.split_whitespace().collect::<Vec<_>>(), ["500", "500", "files"]);
 }

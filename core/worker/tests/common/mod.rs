@@ -44,9 +44,12 @@ pub struct Worker {
     pub log: Vec<String>,
 }
 
-/// A command for the worker, its channel's other ends, and no environment but the version.
-fn command(arguments: &[&str]) -> (Command, [UnixStream; 4]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sfu-worker"));
+/// The worker's program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sfu-worker");
+
+/// A command for the worker, or for a program that becomes it, and its channel's other ends.
+fn command(program: &str, arguments: &[&str]) -> (Command, [UnixStream; 4]) {
+    let mut command = Command::new(program);
     command.args(arguments).env("MEDIASOUP_VERSION", "3.12.16").stdin(Stdio::null());
     let pairs = [(); 4].map(|()| UnixStream::pair().unwrap());
     let mut mappings = Vec::new();
@@ -61,7 +64,7 @@ fn command(arguments: &[&str]) -> (Command, [UnixStream; 4]) {
 
 /// Runs a worker that is expected to end by itself; returns its exit status and what it wrote to stderr.
 pub fn run_to_end(arguments: &[&str], change: impl FnOnce(&mut Command)) -> (ExitStatus, String) {
-    let (mut command, _channel) = command(arguments);
+    let (mut command, _channel) = command(PROGRAM, arguments);
     change(&mut command);
     let output = command.stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
     (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
@@ -75,11 +78,24 @@ impl Worker {
 
     /// Starts a worker with these arguments and waits for its `running` event.
     pub fn start_with(arguments: &[&str]) -> Worker {
-        let (mut command, [requests, answers, payload_requests, payload_answers]) = command(arguments);
+        Worker::start_by(PROGRAM, arguments)
+    }
+
+    /// Starts a worker by a program that becomes one, and waits for its `running` event.
+    pub fn start_by(program: &str, arguments: &[&str]) -> Worker {
+        let mut worker = Worker::spawn(program, arguments);
+        let running = worker.notification("running");
+        assert_eq!(running["targetId"], json!(worker.child.id()), "targetId is the pid, as a number");
+        worker
+    }
+
+    /// Starts a worker and does not wait.
+    pub fn spawn(program: &str, arguments: &[&str]) -> Worker {
+        let (mut command, [requests, answers, payload_requests, payload_answers]) = command(program, arguments);
         let child = command.spawn().unwrap();
         // The command holds the child's ends of the channel: with them open we would never see its end.
         drop(command);
-        let mut worker = Worker {
+        Worker {
             child,
             requests: Some(requests),
             answers,
@@ -88,10 +104,7 @@ impl Worker {
             next_id: 1,
             notifications: VecDeque::new(),
             log: Vec::new(),
-        };
-        let running = worker.notification("running");
-        assert_eq!(running["targetId"], json!(worker.child.id()), "targetId is the pid, as a number");
-        worker
+        }
     }
 
     /// Sends one frame on fd 3.
@@ -175,13 +188,9 @@ impl Worker {
     }
 
     /// The next JSON frame of fd 4; log frames are kept aside. `None` when the channel ended or time ran out.
-    fn next_message(&mut self, deadline: Instant) -> Option<Value> {
+    pub fn next_message(&mut self, deadline: Instant) -> Option<Value> {
         while Instant::now() < deadline {
-            let mut length = [0; 4];
-            self.answers.read_exact(&mut length).ok()?;
-            let mut payload = vec![0; u32::from_ne_bytes(length) as usize];
-            self.answers.read_exact(&mut payload).ok()?;
-            let text = String::from_utf8(payload).expect("frames on fd 4 are text");
+            let text = String::from_utf8(read_frame(&mut self.answers)?).expect("frames on fd 4 are text");
             if text.starts_with('{') {
                 return Some(serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")));
             }
@@ -199,6 +208,41 @@ impl Worker {
         assert!(matches!(end, Ok(0) | Err(ErrorKind::ConnectionReset)), "the channel did not end: {end:?}");
     }
 
+    /// Sends a message on the payload channel: a header, then its payload.
+    pub fn send_payload(&mut self, header: &str, payload: &[u8]) {
+        let channel = self.payload_requests.as_mut().unwrap();
+        for frame in [header.as_bytes(), payload] {
+            channel.write_all(&[&(frame.len() as u32).to_ne_bytes()[..], frame].concat()).unwrap();
+        }
+    }
+
+    /// The next frame of fd 6, which must come and be JSON.
+    pub fn payload_answer(&mut self) -> Value {
+        let frame = read_frame(&mut self.payload_answers).expect("an answer on the payload channel");
+        serde_json::from_slice(&frame).unwrap()
+    }
+
+    /// Closes our end of fd 4.
+    pub fn close_answers(&mut self) {
+        self.answers = UnixStream::pair().unwrap().0;
+    }
+
+    /// A field of the process's /proc file.
+    pub fn proc_field(&self, file: &str, field: &str) -> String {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(field)).expect("the file has that line").trim().to_owned()
+    }
+
+    /// Waits until the process is in that state (`S` asleep, `T` stopped) and stays in it while it is looked at.
+    pub fn wait_for_state(&self, state: char) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut times = 0;
+        while times < 100 {
+            times = if self.proc_field("status", "State:").starts_with(state) { times + 1 } else { 0 };
+            assert!(Instant::now() < deadline, "the worker is never in state {state}");
+        }
+    }
+
     /// Sends the process a signal.
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
@@ -214,6 +258,15 @@ impl Worker {
     pub fn dump(&mut self) -> Value {
         self.ask("worker.dump", "undefined", Value::Null)
     }
+}
+
+/// Reads a frame; `None` when the channel ended or time ran out.
+fn read_frame(channel: &mut UnixStream) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    channel.read_exact(&mut length).ok()?;
+    let mut payload = vec![0; u32::from_ne_bytes(length) as usize];
+    channel.read_exact(&mut payload).ok()?;
+    Some(payload)
 }
 
 impl Drop for Worker {
