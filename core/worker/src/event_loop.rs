@@ -52,8 +52,9 @@ pub struct EventLoop {
     batch: RecvBatch,
     /// Which datagrams of the batch came through which socket.
     received: Vec<(usize, Range<usize>)>,
-    /// Sockets to close when what they brought has been handled.
-    closed_connections: Vec<usize>,
+    /// Sockets to close when what they brought has been handled. By token, since one may be gone by then, and its key
+    /// another's.
+    closed_connections: Vec<Token>,
 }
 
 /// Whether the loop goes on.
@@ -177,16 +178,14 @@ impl EventLoop {
                     match tcp.read() {
                         Ok(read) => {
                             let remote = tcp.remote_addr();
-                            for frame in 0..read.frames {
-                                closed |= !self.take_in_frame(now, key, remote, frame);
-                            }
-                            closed |= read.closed;
+                            let here = (0..read.frames).all(|frame| self.take_in_frame(now, key, remote, frame));
+                            closed |= read.closed && here;
                         }
                         Err(_) => closed = true,
                     }
                 }
                 if closed {
-                    self.closed_connections.push(key);
+                    self.closed_connections.push(event.token);
                 }
             }
             SocketIo::Listener(_) => self.accept(now, key),
@@ -259,7 +258,9 @@ impl EventLoop {
         self.worker.emit(now, &self.batch);
         self.batch.clear();
         for connection in std::mem::take(&mut self.closed_connections) {
-            self.worker.handle_connection_closed(now, connection);
+            if let Some(connection) = self.worker.sockets.resolve(connection) {
+                self.worker.handle_connection_closed(now, connection);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Instant;
 use common::Worker;
 use common::media::*;
 use common::webrtc::*;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use sfu_proto::dtls::Certificate;
 use sfu_proto::srtp::{Backend, Sender};
@@ -189,4 +190,34 @@ fn without_descriptors_the_loop_does_not_spin_and_connections_wait() {
 
     limit_descriptors(&worker, in_use + 20);
     nominate(&mut links[9], &dump["iceParameters"]);
+}
+
+#[test]
+fn a_connection_that_comes_as_another_is_given_up_does_not_go_with_it() {
+    let (mut worker, dump, to) = tcp_transport();
+    let ice = &dump["iceParameters"];
+    // As many valid tuples as there may be; the first is the one without a check for longest.
+    let mut valid: Vec<Tcp> = (0..8).map(|_| Tcp::connect(to)).collect();
+    for link in &mut valid {
+        nominate(link, ice);
+    }
+    let mut late = Tcp::connect(to);
+    // Only once it is accepted can what it sends come before other things.
+    late.send(&[0]);
+    worker.dump();
+
+    // All of this waits for one turn of the worker.
+    worker.signal(Signal::SIGSTOP);
+    worker.wait_for_state('T');
+    // The ninth tuple takes the place of the first one, whose connection is closed,
+    late.send(&check(ice, text(ice, "password"), false));
+    // while the worker reads more from that one than a batch holds;
+    valid[0].send_bytes(&frame(&[0xff]).repeat(200));
+    // and in the same turn comes a connection that takes its place in the table.
+    let mut newcomer = Tcp::connect(to);
+    worker.signal(Signal::SIGCONT);
+
+    valid[0].wait_for_end();
+    expect_success(&mut late, ice);
+    nominate(&mut newcomer, ice);
 }
