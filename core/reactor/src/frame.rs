@@ -113,6 +113,12 @@ impl FrameReader {
         Ok(Some(&mut self.buffer[payload..next]))
     }
 
+    /// Whether [`FrameReader::next_frame`] would return something now. A poller does not tell: it has been read.
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        self.announced().is_some_and(|length| length > MAX_PAYLOAD || self.start + LENGTH_SIZE + length <= self.end)
+    }
+
     /// Whether part of a frame waits for its rest: an end of stream now would be in mid-frame.
     #[must_use]
     pub const fn is_mid_frame(&self) -> bool {

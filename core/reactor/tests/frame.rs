@@ -81,8 +81,11 @@ fn a_frame_that_is_too_long_is_told_once_and_passed_over_as_it_comes() {
     peer.write_all(&framed(&[b"good".to_vec()])).unwrap();
     peer.write_all(&u32::try_from(announced).unwrap().to_ne_bytes()).unwrap();
     reader.fill().unwrap();
+    assert!(reader.has_frame());
     assert_eq!(reader.next_frame().unwrap().unwrap(), b"good");
+    assert!(reader.has_frame(), "the error waits");
     assert_eq!(reader.next_frame(), Err(FrameError::TooLong { announced }));
+    assert!(!reader.has_frame());
     assert!(reader.is_mid_frame());
     for part in vec![b'x'; announced].chunks(10_000) {
         peer.write_all(part).unwrap();
@@ -104,6 +107,7 @@ fn an_end_in_mid_frame_is_told() {
     assert_eq!(reader.fill().unwrap(), Stream::Open);
     let mut got = Vec::new();
     take(&mut reader, &mut got);
+    assert!(!reader.has_frame(), "not the whole of it");
     assert_eq!(reader.fill().unwrap(), Stream::Closed);
     take(&mut reader, &mut got);
     assert_eq!(got, [b"first"]);

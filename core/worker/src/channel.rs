@@ -7,7 +7,8 @@
 //! | 5 | in | messages of two frames, a header and a payload |
 //! | 6 | out | the same |
 //!
-//! Output only gathers here and leaves at the end of the loop's turn. While a request is handled, notifications are
+//! Output only gathers here and leaves at the end of the loop's turn. A library that does not read its answers is asked
+//! for patience: its requests wait, and media goes on. While a request is handled, notifications are
 //! held back until its reply has been queued, because the library expects that order.
 
 use std::io;
@@ -23,32 +24,33 @@ use crate::log;
 /// Bytes that may wait for a library that doesn't read. Beyond them frames are dropped.
 const OUTPUT_BOUND: usize = 64 << 20;
 
+/// Bytes waiting from which on no more requests are taken: replies then come late instead of never. What the library
+/// did not ask for (notifications, log lines) may go on up to [`OUTPUT_BOUND`].
+const CONGESTED: usize = 4 << 20;
+
 /// The output side of the channel: what the entities write to.
 #[derive(Debug)]
 pub struct Output {
-    frames: FrameWriter,
-    payload_frames: FrameWriter,
+    /// File descriptor 4.
+    main: Outlet,
+    /// File descriptor 6.
+    payload: Outlet,
     /// Notifications of the request that is being handled.
     held: Vec<Vec<u8>>,
     in_request: bool,
-    /// Whether the poller tells when there is room.
-    polls: [bool; 2],
-    dropped: u64,
 }
 
 impl Output {
-    /// Over file descriptors 4 and 6.
+    /// Over file descriptors 4 and 6, which the poller will know by these tokens.
     ///
     /// # Errors
     /// Those of `fcntl`.
-    pub fn new(frames: OwnedFd, payload_frames: OwnedFd) -> io::Result<Output> {
+    pub fn new(frames: OwnedFd, payload_frames: OwnedFd, tokens: [Token; 2]) -> io::Result<Output> {
         Ok(Output {
-            frames: FrameWriter::new(frames, OUTPUT_BOUND)?,
-            payload_frames: FrameWriter::new(payload_frames, OUTPUT_BOUND)?,
+            main: Outlet::new(frames, tokens[0])?,
+            payload: Outlet::new(payload_frames, tokens[1])?,
             held: Vec::new(),
             in_request: false,
-            polls: [false; 2],
-            dropped: 0,
         })
     }
 
@@ -89,51 +91,97 @@ impl Output {
 
     /// Queues the reply to a request that came on the payload channel.
     pub fn reply_on_payload_channel(&mut self, reply: &[u8]) {
-        if self.payload_frames.push(reply).is_err() {
-            self.dropped += 1;
-        }
+        self.payload.push(reply);
+    }
+
+    /// Whether so much waits on fd 4 that requests should wait too.
+    pub fn is_congested(&self) -> bool {
+        self.main.queued() >= CONGESTED
+    }
+
+    /// The same for fd 6.
+    pub fn is_payload_congested(&self) -> bool {
+        self.payload.queued() >= CONGESTED
     }
 
     /// Writes what has gathered, log lines last, as far as there is room, and has the poller tell when there is more.
+    /// A descriptor that cannot be written to any more is closed, and what is for it goes nowhere; that the library is
+    /// gone is noticed by reading.
     ///
     /// # Errors
-    /// The library is gone, or the poller fails.
-    pub fn flush(&mut self, poller: &Poller, tokens: [Token; 2]) -> io::Result<()> {
-        if self.dropped > 0 && !self.has_queued() {
-            crate::error!(
-                "{} messages were dropped because the library did not read",
-                std::mem::take(&mut self.dropped)
-            );
-        }
+    /// The poller fails.
+    pub fn flush(&mut self, poller: &Poller) -> io::Result<()> {
+        // First, since it may have something to log.
+        self.payload.flush(poller)?;
+        self.main.report_dropped();
+        self.payload.report_dropped();
         for line in log::take_lines() {
-            self.push(line.as_bytes());
+            self.main.push(line.as_bytes());
         }
-        for (index, frames) in [&mut self.frames, &mut self.payload_frames].into_iter().enumerate() {
-            frames.flush()?;
-            let wants_write = frames.wants_write();
-            if wants_write && !self.polls[index] {
-                poller.add(frames, tokens[index], Interest::WRITE)?;
-            } else if !wants_write && self.polls[index] {
-                poller.remove(frames)?;
-            }
-            self.polls[index] = wants_write;
-        }
-        Ok(())
+        self.main.flush(poller)
     }
 
     /// Whether something waits for the library to read.
     pub fn has_queued(&self) -> bool {
-        self.frames.wants_write() || self.payload_frames.wants_write()
+        self.main.queued() + self.payload.queued() > 0
     }
 
     fn push(&mut self, frame: &[u8]) {
-        match self.frames.push(frame) {
-            Ok(()) => {}
-            Err(FrameError::QueueFull { .. }) => self.dropped += 1,
-            Err(error) => {
-                self.dropped += 1;
-                crate::error!("a message to the library is dropped: {error}");
-            }
+        self.main.push(frame);
+    }
+}
+
+/// One of the two descriptors that are written to.
+#[derive(Debug)]
+struct Outlet {
+    /// `None` when the library has closed its end.
+    frames: Option<FrameWriter>,
+    token: Token,
+    /// Whether the poller tells when there is room.
+    polled: bool,
+    dropped: u64,
+}
+
+impl Outlet {
+    fn new(fd: OwnedFd, token: Token) -> io::Result<Outlet> {
+        Ok(Outlet { frames: Some(FrameWriter::new(fd, OUTPUT_BOUND)?), token, polled: false, dropped: 0 })
+    }
+
+    fn push(&mut self, frame: &[u8]) {
+        match self.frames.as_mut().map(|frames| frames.push(frame)) {
+            None | Some(Ok(())) => {}
+            Some(Err(FrameError::QueueFull { .. })) => self.dropped += 1,
+            Some(Err(error)) => crate::error!("a message to the library is dropped: {error}"),
         }
+    }
+
+    /// Bytes that wait.
+    fn queued(&self) -> usize {
+        self.frames.as_ref().map_or(0, FrameWriter::queued)
+    }
+
+    /// Logs how many frames were dropped, once there is room again.
+    fn report_dropped(&mut self) {
+        if self.dropped > 0 && self.queued() == 0 {
+            let dropped = std::mem::take(&mut self.dropped);
+            crate::error!("{dropped} messages were dropped because the library did not read");
+        }
+    }
+
+    fn flush(&mut self, poller: &Poller) -> io::Result<()> {
+        let Some(frames) = &mut self.frames else { return Ok(()) };
+        let result = frames.flush();
+        let wants_write = result.is_ok() && frames.wants_write();
+        if wants_write && !self.polled {
+            poller.add(frames, self.token, Interest::WRITE)?;
+        } else if !wants_write && self.polled {
+            poller.remove(frames)?;
+        }
+        self.polled = wants_write;
+        if let Err(error) = result {
+            self.frames = None;
+            crate::error!("cannot write to the library any more: {error}");
+        }
+        Ok(())
     }
 }

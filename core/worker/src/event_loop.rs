@@ -4,6 +4,7 @@
 //! that a datagram or a request causes leaves within its turn.
 
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use sfu_channel::json::{BadRequest, RequestFrame, payload, write_response};
 use sfu_channel::payload::PayloadToWorker;
 use sfu_channel::response::{Refusal, Reply, Response};
-use sfu_reactor::frame::{FrameReader, Stream};
+use sfu_reactor::frame::{FrameReader, MAX_PAYLOAD, Stream};
 use sfu_reactor::poll::{Event, Events, Interest, Poller, Token};
 use sfu_reactor::signal::Signals;
 use sfu_reactor::udp::RecvBatch;
@@ -24,7 +25,8 @@ use crate::worker::{TimerKey, Worker};
 const REQUESTS: Token = Token(0);
 const PAYLOADS: Token = Token(1);
 const SIGNALS: Token = Token(2);
-const OUTPUT: [Token; 2] = [Token(3), Token(4)];
+/// The descriptors that are written to.
+pub const OUTPUT: [Token; 2] = [Token(3), Token(4)];
 
 /// Events taken per turn.
 const MAX_EVENTS: usize = 256;
@@ -55,6 +57,15 @@ pub struct EventLoop {
     /// Sockets to close when what they brought has been handled. By token, since one may be gone by then, and its key
     /// another's.
     closed_connections: Vec<Token>,
+    /// Which of the channel's inputs are left alone because the library does not read the answers: see [`Inputs`].
+    paused: Inputs,
+}
+
+/// A yes or no for each input of the channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Inputs {
+    requests: bool,
+    payloads: bool,
 }
 
 /// Whether the loop goes on.
@@ -87,6 +98,7 @@ impl EventLoop {
             batch: RecvBatch::new(BATCH_SLOTS, BATCH_SLOT_SIZE),
             received: Vec::with_capacity(MAX_EVENTS),
             closed_connections: Vec::new(),
+            paused: Inputs::default(),
         })
     }
 
@@ -98,11 +110,10 @@ impl EventLoop {
         let mut now = Instant::now();
         self.worker.output.notify_running();
         loop {
-            // The library may be gone; that is noticed by reading, since only input decides when to end.
-            if let Err(error) = self.worker.output.flush(self.worker.sockets.poller(), OUTPUT) {
-                crate::debug!(Info, "cannot write to the library: {error}");
-            }
-            let timeout = self.worker.timers.next_deadline().map(|deadline| deadline.saturating_duration_since(now));
+            self.worker.output.flush(self.worker.sockets.poller())?;
+            self.pause_inputs()?;
+            let deadline = if self.has_input() { Some(now) } else { self.worker.timers.next_deadline() };
+            let timeout = deadline.map(|deadline| deadline.saturating_duration_since(now));
             self.worker.sockets.poller().wait(&mut self.events, timeout)?;
             now = Instant::now();
             if self.turn(now)? == Turn::Stop {
@@ -133,10 +144,41 @@ impl EventLoop {
         Ok(Turn::Again)
     }
 
+    /// Leaves alone the inputs whose answers the library does not read, and goes back to those whose answers it has
+    /// read.
+    fn pause_inputs(&mut self) -> io::Result<()> {
+        let output = &self.worker.output;
+        let paused = Inputs { requests: output.is_congested(), payloads: output.is_payload_congested() };
+        let before = std::mem::replace(&mut self.paused, paused);
+        let poller = self.worker.sockets.poller();
+        // Without interest the poller still tells of the end of the stream.
+        let interest = |paused| if paused { Interest::NONE } else { Interest::READ };
+        if paused.requests != before.requests {
+            poller.modify(&self.requests, REQUESTS, interest(paused.requests))?;
+        }
+        if paused.payloads != before.payloads {
+            poller.modify(&self.payloads, PAYLOADS, interest(paused.payloads))?;
+        }
+        Ok(())
+    }
+
+    /// Whether messages that were read before an input was paused can be handled now: no event tells of them.
+    fn has_input(&self) -> bool {
+        !self.paused.requests && self.requests.has_frame() || !self.paused.payloads && self.payloads.has_frame()
+    }
+
     /// Handles what came from the library and the system.
     fn handle_control(&mut self, now: Instant, ready: &[Event]) -> io::Result<Turn> {
+        // What was left in the buffers.
+        if self.handle_requests(now) == Turn::Stop {
+            return Ok(Turn::Stop);
+        }
+        self.handle_payloads();
         for event in ready {
             let turn = match event.token {
+                // The only event of a paused input is its end.
+                REQUESTS if self.paused.requests => Turn::Stop,
+                PAYLOADS if self.paused.payloads => Turn::Stop,
                 REQUESTS => self.read_requests(now)?,
                 PAYLOADS => self.read_payloads()?,
                 SIGNALS => match self.signals.pending()? {
@@ -194,7 +236,7 @@ impl EventLoop {
     }
 
     /// Copies a frame of a TCP connection into the batch. Returns whether the connection is still there.
-    fn take_in_frame(&mut self, now: Instant, key: usize, remote: std::net::SocketAddr, frame: usize) -> bool {
+    fn take_in_frame(&mut self, now: Instant, key: usize, remote: SocketAddr, frame: usize) -> bool {
         if self.batch.is_full() {
             self.handle_received(now);
         }
@@ -265,26 +307,47 @@ impl EventLoop {
     }
 
     fn read_requests(&mut self, now: Instant) -> io::Result<Turn> {
+        // Frames that are left in the buffer may fill it.
+        if self.worker.output.is_congested() {
+            return Ok(Turn::Again);
+        }
         let stream = self.requests.fill()?;
-        loop {
+        if self.handle_requests(now) == Turn::Stop || stream == Stream::Closed {
+            return Ok(Turn::Stop);
+        }
+        Ok(Turn::Again)
+    }
+
+    /// Handles the requests that have been read, until too many answers wait.
+    fn handle_requests(&mut self, now: Instant) -> Turn {
+        while !self.worker.output.is_congested() {
             match self.requests.next_frame() {
                 Ok(Some(frame)) => {
                     handle_request(&mut self.worker, now, frame);
                     if self.worker.closing {
-                        return Ok(Turn::Stop);
+                        return Turn::Stop;
                     }
                 }
                 Ok(None) => break,
                 Err(error) => crate::error!("request passed over: {error}"),
             }
         }
+        Turn::Again
+    }
+
+    fn read_payloads(&mut self) -> io::Result<Turn> {
+        if self.worker.output.is_payload_congested() {
+            return Ok(Turn::Again);
+        }
+        let stream = self.payloads.fill()?;
+        self.handle_payloads();
         Ok(if stream == Stream::Closed { Turn::Stop } else { Turn::Again })
     }
 
-    /// Reads the payload channel. No entity takes payloads yet, so each request is refused and each notification logged.
-    fn read_payloads(&mut self) -> io::Result<Turn> {
-        let stream = self.payloads.fill()?;
-        loop {
+    /// Handles the messages of the payload channel that have been read. No entity takes payloads yet, so each request
+    /// is refused and each notification logged.
+    fn handle_payloads(&mut self) {
+        while !self.worker.output.is_payload_congested() {
             match self.payloads.next_frame() {
                 Ok(Some(frame)) => match self.payload_header.take() {
                     None => match payload::read_to_worker(frame) {
@@ -306,7 +369,6 @@ impl EventLoop {
                 }
             }
         }
-        Ok(if stream == Stream::Closed { Turn::Stop } else { Turn::Again })
     }
 
     /// Closes everything, and gives the last messages a moment to leave.
@@ -318,9 +380,9 @@ impl EventLoop {
         }
         let output = &mut self.worker.output;
         let poller: &Poller = self.worker.sockets.poller();
-        if output.flush(poller, OUTPUT).is_ok() && output.has_queued() {
+        if output.flush(poller).is_ok() && output.has_queued() {
             let _ = poller.wait(&mut self.events, Some(PATIENCE));
-            let _ = output.flush(poller, OUTPUT);
+            let _ = output.flush(poller);
         }
     }
 }
@@ -346,6 +408,11 @@ fn handle_request(worker: &mut Worker, now: Instant, frame: &[u8]) {
         worker.output.reply(None);
         return;
     }
-    let reply = write_response(&Response { id: request.id, outcome });
+    let mut reply = write_response(&Response { id: request.id, outcome });
+    if reply.len() > MAX_PAYLOAD {
+        let reason = format!("the answer would have {} bytes, and a message holds {MAX_PAYLOAD}", reply.len());
+        let refusal = Refusal::error(reason).in_method(request.method);
+        reply = write_response(&Response::<Reply> { id: request.id, outcome: Err(refusal) });
+    }
     worker.output.reply(Some(reply.as_bytes()));
 }

@@ -10,7 +10,7 @@ use sfu_reactor::poll::Poller;
 use sfu_reactor::signal::{self, SIGALRM, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1, SIGUSR2, Signals};
 
 use crate::channel::Output;
-use crate::event_loop::EventLoop;
+use crate::event_loop::{EventLoop, OUTPUT};
 use crate::log;
 use crate::settings::{Command, HELP, Settings, SrtpBackend};
 use crate::sockets::Sockets;
@@ -94,7 +94,7 @@ fn serve(settings: &Settings) -> Result<(), Failure> {
             SrtpBackend::Libsrtp2 => return Err(Failure::Settings("this build has no libsrtp2".to_owned())),
         },
     };
-    let output = Output::new(replies, payloads_out)?;
+    let output = Output::new(replies, payloads_out, OUTPUT)?;
     let sockets = Sockets::new(Poller::new()?, settings.rtc_min_port, settings.rtc_max_port);
     let worker = Worker::new(config, output, sockets);
     crate::debug!(Info, "starting sfu-worker {}", env!("CARGO_PKG_VERSION"));
