@@ -21,6 +21,10 @@ const FIRST_TOKEN: u64 = 16;
 /// Bytes of the socket buffers of a media socket: a key frame to many viewers is a burst of megabytes.
 const SOCKET_BUFFER: usize = 4 << 20;
 
+/// Ports of a range that are tried before it counts as full. More would keep media waiting: with so many neighbours in
+/// use, a range has hardly any port left.
+const MAX_BIND_ATTEMPTS: u32 = 1000;
+
 /// One socket.
 #[derive(Debug)]
 pub struct Socket {
@@ -71,14 +75,6 @@ impl Socket {
             }
             SocketIo::Tcp(stream) => stream.send_segments(buffer, lengths).map_or(0, |sent| sent.sent + sent.queued),
             SocketIo::Listener(_) => 0,
-        }
-    }
-
-    /// Sends one datagram or frame.
-    pub fn send(&mut self, to: SocketAddr, payload: &[u8]) -> usize {
-        match u16::try_from(payload.len()) {
-            Ok(length) => self.send_segments(to, payload, &[length]),
-            Err(_) => 0,
         }
     }
 
@@ -205,7 +201,16 @@ impl Sockets {
         self.table.try_remove(key);
     }
 
-    /// Has the poller tell when a socket with something queued has room, and no longer than that.
+    /// Sends one datagram or frame, now or when there is room.
+    pub fn send(&mut self, path: &Path, payload: &[u8]) {
+        let Some(socket) = self.table.get_mut(path.socket) else { return };
+        if let Ok(length) = u16::try_from(payload.len()) {
+            socket.send_segments(path.remote, payload, &[length]);
+            self.update_interest(path.socket);
+        }
+    }
+
+    /// To be called after [`Socket::send_segments`]: has the poller tell when a socket with something queued has room, and no longer than that.
     pub fn update_interest(&mut self, key: usize) {
         let Some(socket) = self.table.get_mut(key) else { return };
         let wants_write = socket.wants_write();
@@ -237,7 +242,7 @@ impl Sockets {
         Ok(key)
     }
 
-    /// Tries the given port, or the ports of the range from a random one on.
+    /// Tries the given port, or ports of the range from a random one on, [`MAX_BIND_ATTEMPTS`] at most.
     fn bind<S>(&self, info: &ListenInfo, open: impl Fn(SocketAddr) -> io::Result<S>) -> Result<S, Refusal> {
         if info.port != 0 {
             return open(SocketAddr::new(info.ip, info.port))
@@ -248,7 +253,7 @@ impl Sockets {
         let count = u32::from(max.saturating_sub(min)) + 1;
         let start = random_u32() % count;
         let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-        for attempt in 0..count {
+        for attempt in 0..count.min(MAX_BIND_ATTEMPTS) {
             // Within min..=max, so within u16.
             let port = min + ((start + attempt) % count) as u16;
             match open(SocketAddr::new(info.ip, port)) {
@@ -273,4 +278,75 @@ fn bind_error(info: &ListenInfo, ip: IpAddr, port: u16, error: &io::Error) -> Re
     Refusal::error(format!(
         "port bind failed due to address not available [transport:{transport}, ip:'{ip}', port:{port}]: {error}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sfu_reactor::poll::Events;
+    use std::io::Read;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    fn sockets() -> Sockets {
+        Sockets::new(Poller::new().expect("a poller"), 40_000, 49_999)
+    }
+
+    #[test]
+    fn what_waits_for_room_leaves_when_there_is_some() {
+        let mut sockets = sockets();
+        let info = ListenInfo::new(Protocol::Tcp, Ipv4Addr::LOCALHOST.into());
+        let listener = sockets.listen(0, &info).expect("a free port");
+        let address = sockets.get(listener).expect("just made").local;
+        let mut peer = std::net::TcpStream::connect(address).expect("it listens");
+        let mut events = Events::with_capacity(8);
+        let mut wait = |sockets: &Sockets| {
+            sockets.poller().wait(&mut events, Some(Duration::from_secs(10))).expect("it waits");
+            events.iter().next().expect("something becomes ready in time").token
+        };
+        wait(&sockets);
+        let SocketIo::Listener(io) = &mut sockets.get_mut(listener).expect("just made").io else { panic!() };
+        let stream = io.accept().expect("it waits").expect("it waits");
+        let connection = sockets.insert_connection(listener, stream).expect("a key");
+        let path = Path { socket: connection, remote: peer.local_addr().expect("connected") };
+
+        let frame = [7; 10_000];
+        let mut sent = 0;
+        while !sockets.get(connection).expect("open").wants_write() {
+            sockets.send(&path, &frame);
+            sent += 2 + frame.len();
+        }
+        peer.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
+        let mut received = 0;
+        let mut buffer = vec![0; 1 << 16];
+        while sockets.get(connection).expect("open").wants_write() {
+            received += peer.read(&mut buffer).expect("more to read");
+            if received < sent / 2 {
+                continue;
+            }
+            assert_eq!(sockets.resolve(wait(&sockets)), Some(connection));
+            let SocketIo::Tcp(stream) = &mut sockets.get_mut(connection).expect("open").io else { panic!() };
+            stream.flush().expect("the peer is there");
+        }
+        while received < sent {
+            received += peer.read(&mut buffer).expect("the rest");
+        }
+    }
+
+    #[test]
+    fn the_search_for_a_port_ends() {
+        let sockets = sockets();
+        let mut info = ListenInfo::new(Protocol::Udp, Ipv4Addr::LOCALHOST.into());
+        let attempts = std::cell::Cell::new(0);
+        let full = |_| -> io::Result<()> {
+            attempts.set(attempts.get() + 1);
+            Err(io::ErrorKind::AddrInUse.into())
+        };
+        assert!(sockets.bind(&info, full).is_err());
+        assert_eq!(attempts.replace(0), MAX_BIND_ATTEMPTS);
+        // A short range is searched to its end.
+        info.port_range = Some(sfu_channel::PortRange { min: 50_000, max: 50_009 });
+        assert!(sockets.bind(&info, full).is_err());
+        assert_eq!(attempts.replace(0), 10);
+    }
 }

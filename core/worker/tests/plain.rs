@@ -53,7 +53,7 @@ fn pause_stops_and_resume_continues_with_a_key_frame_and_without_a_gap() {
             scene.send(number, &vp8(number == 105, 2));
         }
         // The worker reads the channel and the socket in one loop: this answer comes after the packets were seen.
-        while scene.worker.ask("transport.getStats", "in", Value::Null)[0]["bytesReceived"].as_u64() < Some(11 * 212) {}
+        scene.wait_for_total("transport.getStats", "in", "bytesReceived", 11 * 212);
         assert!(scene.receiver.drain_rtp().is_empty(), "{pause}");
 
         scene.worker.ask(resume, handler, Value::Null);
@@ -129,4 +129,68 @@ fn without_rtcp_mux_rtcp_has_its_own_port() {
     }
     let nack = control.receive_rtcp(205, 1);
     assert_eq!(nack[12..16], [0, 3, 0, 1], "packets 3 and 4");
+}
+
+#[test]
+fn without_rtcp_mux_nothing_counts_that_comes_by_the_other_port() {
+    let mut worker = common::Worker::start();
+    worker.ask("worker.createRouter", "undefined", json!({"routerId": "r"}));
+    let dump = create_plain(&mut worker, "r", "in", json!({"comedia": true, "rtcpMux": false}));
+    let (rtp_inlet, rtcp_inlet) = (listens(&dump), tuple_address(&dump["rtcpTuple"]));
+    worker.ask("transport.produce", "in", produce("p"));
+
+    let (media, control) = (Peer::new(), Peer::new());
+    let packet = rtp(SENT_PT, 1, 0, SENT_SSRC, &vp8(true, 0));
+    let report = [&[0x80, 201, 0, 1][..], &SENT_SSRC.to_be_bytes()].concat();
+    control.send(rtcp_inlet, &packet);
+    media.send(rtp_inlet, &report);
+    // Now the right way round: these are the peer's addresses.
+    media.send(rtp_inlet, &packet);
+    control.send(rtcp_inlet, &report);
+    let tuple = &worker.notification("tuple")["data"]["tuple"];
+    assert_eq!((&tuple["localPort"], &tuple["remotePort"]), (&json!(rtp_inlet.port()), &json!(media.address().port())));
+    let tuple = &worker.notification("rtcptuple")["data"]["rtcpTuple"];
+    assert_eq!(tuple["remotePort"], json!(control.address().port()));
+    assert_eq!(worker.ask("producer.getStats", "p", Value::Null)[0]["packetCount"], 1);
+}
+
+#[test]
+fn media_over_ipv6() {
+    let mut worker = common::Worker::start();
+    worker.ask("worker.createRouter", "undefined", json!({"routerId": "r"}));
+    let on_ipv6 = json!({"listenIp": {"ip": "::1"}, "comedia": true});
+    let inlet = listens(&create_plain(&mut worker, "r", "in", on_ipv6));
+    let outlet = listens(&create_plain(&mut worker, "r", "out", json!({"listenIp": {"ip": "::1"}})));
+    assert!(inlet.is_ipv6());
+    let (sender, receiver) = (Peer::on("[::1]:0"), Peer::on("[::1]:0"));
+    worker.ask("transport.connect", "out", json!({"ip": "::1", "port": receiver.address().port()}));
+    worker.ask("transport.produce", "in", produce("p"));
+    worker.ask("transport.consume", "out", consume("c", "p"));
+    for index in 0..20_u8 {
+        sender.send(inlet, &rtp(SENT_PT, index.into(), 0, SENT_SSRC, &vp8(index == 0, index)));
+    }
+    let received: Vec<Vec<u8>> = (0..20).map(|_| receiver.receive_rtp()).collect();
+    for (index, packet) in (0..20_u8).zip(&received) {
+        assert_eq!(payload(packet), vp8(index == 0, index));
+    }
+    // And RTCP, both ways.
+    receiver.send(outlet, &nack(RECEIVED_SSRC, sequence(&received[7])));
+    assert_eq!(payload(&receiver.receive_rtp())[2..], vp8(false, 7));
+    receiver.send(outlet, &pli(RECEIVED_SSRC));
+    assert_eq!(sender.receive_rtcp(206, 1)[8..12], SENT_SSRC.to_be_bytes());
+}
+
+#[test]
+fn connect_refuses_an_address_that_its_socket_cannot_send_to() {
+    let mut worker = common::Worker::start();
+    worker.ask("worker.createRouter", "undefined", json!({"routerId": "r"}));
+    for (own, other) in [("127.0.0.1", "::1"), ("::1", "127.0.0.1"), ("::1", "::ffff:127.0.0.1")] {
+        create_plain(&mut worker, "r", "t", json!({"listenIp": {"ip": own}}));
+        let refused = worker.refused("transport.connect", "t", json!({"ip": other, "port": 9}));
+        assert_eq!(refused.class, "TypeError");
+        assert!(refused.reason.contains("ip"), "{}", refused.reason);
+        // It can still be connected.
+        worker.ask("transport.connect", "t", json!({"ip": own, "port": 9}));
+        worker.ask("router.closeTransport", "r", json!({"transportId": "t"}));
+    }
 }

@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::media::*;
 use common::webrtc::*;
 use serde_json::{Value, json};
-use sfu_proto::dtls::Certificate;
+use sfu_proto::dtls::{Certificate, State};
 use sfu_proto::srtp::{Backend, Receiver, Sender};
 use sfu_proto::stun::{Class, Message};
 
@@ -181,4 +183,93 @@ fn candidates_name_every_address_with_falling_priority_and_the_announced_one() {
     assert_eq!(priorities, [priority(11_000), priority(10_000), priority(10_900), priority(9_900)]);
     assert_eq!(text(&dump["iceParameters"], "password").len(), 32);
     assert_eq!(dump["dtlsParameters"]["fingerprints"].as_array().unwrap().len(), 5);
+}
+
+/// The next state of DTLS that is neither of the first two.
+fn dtls_outcome(worker: &mut common::Worker) -> String {
+    loop {
+        let state = text(&worker.notification("dtlsstatechange")["data"], "dtlsState").to_owned();
+        if state != "connecting" {
+            return state;
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_is_faster_than_connect_waits_for_it() {
+    let (own, other) = (Certificate::generate().unwrap(), Certificate::generate().unwrap());
+    for (announced, outcome, packets) in [(&own, "connected", 1), (&other, "failed", 0)] {
+        let (mut worker, dump, to) = transport(json!({}));
+        let peer = Peer::new();
+        worker.ask("transport.produce", "t", produce("p"));
+        nominate(&mut Udp { peer: &peer, to }, &dump["iceParameters"]);
+        let keys = shake_hands(&mut Udp { peer: &peer, to }, &own, &dump["dtlsParameters"]["fingerprints"]);
+
+        // The handshake is done, but whose it was is not known yet: nothing comes in.
+        let mut protect = Sender::new(Backend::Evp, keys.suite, &keys.local).unwrap();
+        let mut send = |number: u16| {
+            let mut packet = rtp(SENT_PT, number, 0, SENT_SSRC, &[]);
+            packet.resize(1000, 0);
+            let length = protect.protect_rtp(&mut packet, 12, &vp8(true, 1)).unwrap();
+            peer.send(to, &packet[..length]);
+            // The answer to a check comes after the packet.
+            nominate(&mut Udp { peer: &peer, to }, &dump["iceParameters"]);
+        };
+        send(1);
+        assert_eq!(worker.ask("transport.getStats", "t", Value::Null)[0]["dtlsState"], "connecting");
+        assert_eq!(worker.ask("producer.getStats", "p", Value::Null), json!([]));
+
+        worker.ask("transport.connect", "t", connect_parameters(announced));
+        assert_eq!(dtls_outcome(&mut worker), outcome);
+        while peer.socket.set_nonblocking(true).is_ok() && peer.socket.recv(&mut [0; 1500]).is_ok() {}
+        peer.socket.set_nonblocking(false).unwrap();
+        send(2);
+        let stats = worker.ask("producer.getStats", "p", Value::Null);
+        assert_eq!(stats[0]["packetCount"].as_u64().unwrap_or(0), packets, "{outcome}: {stats}");
+    }
+}
+
+#[test]
+fn the_end_of_dtls_is_told_either_way() {
+    for by_peer in [true, false] {
+        let (mut worker, dump, to) = transport(json!({}));
+        let certificate = Certificate::generate().unwrap();
+        worker.ask("transport.connect", "t", connect_parameters(&certificate));
+        let peer = Peer::new();
+        let mut link = Udp { peer: &peer, to };
+        nominate(&mut link, &dump["iceParameters"]);
+        let (mut association, _) = associate(&mut link, &certificate, &dump["dtlsParameters"]["fingerprints"]);
+        assert_eq!(dtls_outcome(&mut worker), "connected");
+        if by_peer {
+            association.close();
+            while let Some(alert) = association.poll_transmit() {
+                link.send(&alert);
+            }
+            assert_eq!(dtls_outcome(&mut worker), "closed");
+            assert_eq!(worker.ask("transport.dump", "t", Value::Null)["dtlsState"], "closed");
+        } else {
+            worker.ask("router.closeTransport", "r", json!({"transportId": "t"}));
+            while association.state() != State::Closed {
+                let datagram = link.receive();
+                if (20..64).contains(&datagram[0]) {
+                    association.handle_packet(Instant::now(), &datagram).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_checks_no_more_loses_its_path_after_the_time_that_the_library_gave() {
+    let (mut worker, dump, to) = transport(json!({"iceConsentTimeout": 1}));
+    let peer = Peer::new();
+    let start = Instant::now();
+    nominate(&mut Udp { peer: &peer, to }, &dump["iceParameters"]);
+    assert_eq!(worker.notification("icestatechange")["data"]["iceState"], "completed");
+    assert_eq!(worker.notification("icestatechange")["data"]["iceState"], "disconnected");
+    assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_eq!(worker.ask("transport.dump", "t", Value::Null).get("iceSelectedTuple"), None);
+    // It may come back.
+    nominate(&mut Udp { peer: &peer, to }, &dump["iceParameters"]);
+    assert_eq!(worker.notification("icestatechange")["data"]["iceState"], "completed");
 }

@@ -166,10 +166,7 @@ impl Worker {
                 }
             }
         }
-        if let Some(socket) = self.sockets.get_mut(path.socket) {
-            socket.send(path.remote, compound);
-            transport.traffic.sent.add(now, compound.len());
-            self.sockets.update_interest(path.socket);
-        }
+        self.sockets.send(&path, compound);
+        transport.traffic.sent.add(now, compound.len());
     }
 }

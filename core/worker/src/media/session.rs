@@ -22,10 +22,8 @@ impl Worker {
         // The response goes back the way that the request came.
         let mut sent = 0;
         while let Some(transmit) = webrtc.ice.poll_transmit() {
-            if let Some(socket) = self.sockets.get_mut(path.socket) {
-                socket.send(transmit.tuple.remote, &transmit.payload);
-                sent += transmit.payload.len();
-            }
+            self.sockets.send(&path, &transmit.payload);
+            sent += transmit.payload.len();
         }
         self.transports[index].traffic.sent.add(now, sent);
         self.handle_ice_events(now, index);
@@ -116,10 +114,8 @@ impl Worker {
             self.output.notify(&transport.id, Event::DtlsStateChange(change));
         }
         while let Some(datagram) = dtls.poll_transmit() {
-            if let Some(path) = path
-                && let Some(socket) = self.sockets.get_mut(path.socket)
-            {
-                socket.send(path.remote, &datagram);
+            if let Some(path) = path {
+                self.sockets.send(&path, &datagram);
                 transport.traffic.sent.add(now, datagram.len());
             }
         }

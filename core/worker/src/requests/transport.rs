@@ -106,7 +106,7 @@ fn connect(worker: &mut Worker, now: Instant, index: usize, request: &TransportC
             Reply::WebRtcConnected(WebRtcConnected { dtls_local_role })
         }
         Kind::Plain(plain) => {
-            let protection = plain.connect(request, worker.config.srtp_backend)?;
+            let protection = plain.connect(request, &worker.sockets, worker.config.srtp_backend)?;
             let tuple = plain.path.map(|_| plain.tuple(&worker.sockets));
             let rtcp_tuple = plain.rtcp_path.and_then(|_| plain.rtcp_tuple(&worker.sockets));
             let srtp_parameters = plain.srtp_parameters();

@@ -123,6 +123,7 @@ impl PlainTransport {
     pub fn connect(
         &mut self,
         request: &TransportConnect,
+        sockets: &Sockets,
         backend: srtp::Backend,
     ) -> Result<Option<Protection>, Refusal> {
         if self.connect_called {
@@ -135,7 +136,13 @@ impl PlainTransport {
             (Some(own), Some(remote)) => Some(key_srtp(own, remote, backend)?),
         };
         if !self.comedia {
-            let ip = request.ip.ok_or_else(|| Refusal::type_error("missing ip"))?;
+            // A v4-mapped IPv6 address is an IPv4 one.
+            let ip = request.ip.ok_or_else(|| Refusal::type_error("missing ip"))?.to_canonical();
+            let own = [Some(self.socket), self.rtcp_socket];
+            let other_family = |key: usize| sockets.get(key).is_some_and(|own| own.local.is_ipv4() != ip.is_ipv4());
+            if own.into_iter().flatten().any(other_family) {
+                return Err(Refusal::type_error("wrong ip (not of the family of the transport's listenIp)"));
+            }
             let port = request.port.ok_or_else(|| Refusal::type_error("missing port"))?;
             match (self.rtcp_socket, request.rtcp_port) {
                 (None, Some(_)) => return Err(Refusal::type_error("cannot set rtcpPort with rtcpMux enabled")),
@@ -158,7 +165,13 @@ impl PlainTransport {
 
     /// Judges by its sender a packet that is authentic, and learns from the first one if that is wanted.
     pub fn judge(&mut self, origin: Path, is_rtcp: bool) -> Origin {
-        let path = if is_rtcp && !self.rtcp_mux() { &mut self.rtcp_path } else { &mut self.path };
+        let (socket, path) = match self.rtcp_socket {
+            Some(socket) if is_rtcp => (socket, &mut self.rtcp_path),
+            _ => (self.socket, &mut self.path),
+        };
+        if origin.socket != socket {
+            return Origin::Stranger;
+        }
         match path {
             Some(known) if *known == origin => Origin::Peer,
             Some(_) => Origin::Stranger,

@@ -18,9 +18,6 @@ use crate::random::random_text;
 use crate::sockets::Sockets;
 use sfu_channel::response::Refusal;
 
-/// A tuple without a check for so long is given up (RFC 7675).
-const CONSENT_TIMEOUT: Duration = Duration::from_secs(30);
-
 const USERNAME_FRAGMENT_LEN: usize = 32;
 const PASSWORD_LEN: usize = 32;
 
@@ -82,7 +79,7 @@ impl WebRtcTransport {
             sockets: keys,
             connections: Connections::default(),
             candidates,
-            ice: ice::IceLite::new(credentials, Some(CONSENT_TIMEOUT)),
+            ice: ice::IceLite::new(credentials, consent_timeout(request.ice_consent_timeout)),
             dtls: None,
             dtls_role: DtlsRole::Auto,
             dtls_state: DtlsState::New,
@@ -237,9 +234,7 @@ impl WebRtcTransport {
         if let (Some(dtls), Some(path)) = (&mut self.dtls, self.selected) {
             dtls.close();
             while let Some(datagram) = dtls.poll_transmit() {
-                if let Some(socket) = sockets.get_mut(path.socket) {
-                    socket.send(path.remote, &datagram);
-                }
+                sockets.send(&path, &datagram);
             }
         }
         for key in self.sockets.drain(..).chain(std::mem::take(&mut self.connections).keys()) {
@@ -277,6 +272,15 @@ fn candidate(info: &channel::ListenInfo, port: u16, local_preference: u16) -> Ic
     }
 }
 
+/// How long a tuple stays valid without a check. What the library says is taken as it is; RFC 7675 has 30 seconds.
+///
+/// Zero, which is also what a library of mediasoup 3.12 says by not knowing the field, is for ever, since that version's
+/// worker has no consent: it forgets a UDP peer only when the library closes the transport, and so applications
+/// written for it do not expect `disconnected` from a peer that has merely become silent.
+fn consent_timeout(seconds: u8) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
 fn credentials() -> Result<ice::Credentials, Refusal> {
     Ok(ice::Credentials {
         username_fragment: random_text(USERNAME_FRAGMENT_LEN)?,
@@ -305,4 +309,16 @@ fn fingerprint_to_channel(fingerprint: &dtls::Fingerprint) -> Option<channel::Dt
         dtls::FingerprintAlgorithm::Sha512 => channel::FingerprintAlgorithm::Sha512,
     };
     Some(channel::DtlsFingerprint { algorithm, value: fingerprint.value() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn consent_lasts_as_long_as_the_library_says_and_for_ever_when_it_says_nothing() {
+        assert_eq!(consent_timeout(0), None);
+        assert_eq!(consent_timeout(1), Some(Duration::from_secs(1)));
+        assert_eq!(consent_timeout(255), Some(Duration::from_secs(255)));
+    }
 }

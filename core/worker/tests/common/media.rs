@@ -28,7 +28,11 @@ pub struct Peer {
 
 impl Peer {
     pub fn new() -> Peer {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Peer::on("127.0.0.1:0")
+    }
+
+    pub fn on(address: &str) -> Peer {
+        let socket = UdpSocket::bind(address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Peer { socket }
     }
@@ -313,14 +317,19 @@ impl Scene {
 
     /// Waits until the producer has received that many packets in all.
     pub fn settle(&mut self, packets: u64) {
+        self.wait_for_total("producer.getStats", "p", "packetCount", packets);
+    }
+
+    /// Waits until that field, added up over what the statistics are of, is as great as this.
+    pub fn wait_for_total(&mut self, method: &str, handler: &str, field: &str, least: u64) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let stats = self.worker.ask("producer.getStats", "p", Value::Null);
-            let count: u64 = stats.as_array().unwrap().iter().filter_map(|stat| stat["packetCount"].as_u64()).sum();
-            if count >= packets {
+            let stats = self.worker.ask(method, handler, Value::Null);
+            let total: u64 = stats.as_array().unwrap().iter().filter_map(|stat| stat[field].as_u64()).sum();
+            if total >= least {
                 return;
             }
-            assert!(Instant::now() < deadline, "the producer has {count} of {packets} packets: {stats}");
+            assert!(Instant::now() < deadline, "{field} has come to {total} of {least}: {stats}");
         }
     }
 }

@@ -162,6 +162,11 @@ pub fn expect_success(link: &mut impl Link, ice: &Value) {
 
 /// Does the peer's side of the handshake, as the client, and returns the keys.
 pub fn shake_hands(link: &mut impl Link, certificate: &Certificate, remote: &Value) -> SrtpKeys {
+    associate(link, certificate, remote).1
+}
+
+/// The same, and returns the association too.
+pub fn associate(link: &mut impl Link, certificate: &Certificate, remote: &Value) -> (Dtls, SrtpKeys) {
     let fingerprint = remote.as_array().unwrap().iter().find(|one| one["algorithm"] == "sha-256").unwrap();
     let fingerprint = Fingerprint::parse("sha-256", text(fingerprint, "value")).unwrap();
     let mut association = Dtls::new(certificate, Role::Client, Some(fingerprint)).unwrap();
@@ -172,7 +177,7 @@ pub fn shake_hands(link: &mut impl Link, certificate: &Certificate, remote: &Val
             link.send(&datagram);
         }
         match association.poll_event() {
-            Some(dtls::Event::Connected { keys, .. }) => return keys,
+            Some(dtls::Event::Connected { keys, .. }) => return (association, keys),
             Some(other) => panic!("{other:?}"),
             None => {}
         }
