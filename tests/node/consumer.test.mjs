@@ -2,7 +2,7 @@
 
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { MID, Peer, UUID, audio, createWorker, mediaCodecs, mediasoup, next, parseRtp, plainCapabilities, record, rejects, rtp, until, video } from './fixtures.mjs';
+import { MID, Peer, UUID, audio, createWorker, eventually, mediaCodecs, mediasoup, next, parseRtp, plainCapabilities, record, rejects, rtp, until, video } from './fixtures.mjs';
 
 const { UnsupportedError } = mediasoup.types;
 
@@ -192,10 +192,7 @@ describe('media', () => {
     return heard();
   };
   // Once the producer has counted all, what was to be forwarded is on its way.
-  const arrived = async () => {
-    let stats;
-    do stats = await producer.getStats(); while (stats.length === 0 || stats[0].packetCount < sent);
-  };
+  const arrived = () => eventually(() => producer.getStats(), stats => stats[0]?.packetCount >= sent);
 
   test('comes out as it went in, under the consumer\'s payload type and SSRC, without a gap', async () => {
     const scored = next(consumer, 'score');

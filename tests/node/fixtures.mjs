@@ -88,6 +88,16 @@ export async function until(peer, done) {
   while (!done()) await once(peer, 'packet', { signal });
 }
 
+// Asks until the answer is `enough`, and returns it; fails when it is not in time.
+export async function eventually(ask, enough) {
+  const start = Date.now();
+  for (;;) {
+    const answer = await ask();
+    if (enough(answer)) return answer;
+    assert.ok(Date.now() - start < LIMIT, `still ${JSON.stringify(answer)}`);
+  }
+}
+
 // Rejects with just that class of error, no subclass: applications tell them apart by it.
 export async function rejects(promise, type) {
   const error = await promise.then(() => assert.fail(`resolved instead of rejecting with ${type.name}`), error => error);

@@ -2,7 +2,7 @@
 
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Peer, UUID, audio, createWorker, mediaCodecs, next, record, rejects, rtp, senderReport } from './fixtures.mjs';
+import { Peer, UUID, audio, createWorker, eventually, mediaCodecs, next, record, rejects, rtp, senderReport } from './fixtures.mjs';
 
 let worker, router;
 before(async () => {
@@ -105,8 +105,7 @@ test('with comedia the other end is whoever sends first', async () => {
   const before = (await transport.getStats())[0].rtpBytesReceived;
   stranger.send(packet(2), transport.tuple.localPort);
   sender.send(packet(3), transport.tuple.localPort);
-  let stats;
-  do [stats] = await transport.getStats(); while (stats.rtpBytesReceived === before);
+  const [stats] = await eventually(() => transport.getStats(), ([stats]) => stats.rtpBytesReceived !== before);
   assert.equal(stats.rtpBytesReceived - before, 13, 'one packet of 13 bytes');
   assert.equal(transport.tuple.remotePort, sender.port);
   assert.equal((await producer.getStats())[0].packetCount, 2);

@@ -2,7 +2,7 @@
 
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { MID, Peer, UUID, audio, createWorker, mediaCodecs, mediasoup, next, record, rejects, rtp, video } from './fixtures.mjs';
+import { MID, Peer, UUID, audio, createWorker, eventually, mediaCodecs, mediasoup, next, record, rejects, rtp, video } from './fixtures.mjs';
 
 const { UnsupportedError } = mediasoup.types;
 
@@ -167,8 +167,7 @@ test('what arrives is counted, scored and traced', async () => {
   assert.deepEqual([type, direction, typeof timestamp], ['rtp', 'in', 'number']);
   assert.deepEqual([info.payloadType, info.sequenceNumber, info.ssrc, info.size, info.payloadSize], [111, 100, 1111, 62, 50]);
 
-  let stats;
-  do stats = await producer.getStats(); while (stats.length === 0 || stats[0].packetCount < 10);
+  const stats = await eventually(() => producer.getStats(), stats => stats[0]?.packetCount >= 10);
   assert.equal(stats.length, 1);
   const [stat] = stats;
   assert.deepEqual(
