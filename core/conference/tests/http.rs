@@ -38,6 +38,14 @@ async fn every_module_that_a_module_imports_is_there() {
 }
 
 #[tokio::test]
+async fn nobody_is_sent_to_an_address_of_loopback() {
+    let program = Program::start().await;
+    let (head, body) = program.get("/reachable.json").await;
+    assert!(head.starts_with("http/1.1 200") && head.contains("content-type: application/json"), "{head}");
+    assert_eq!(body, r#"{"urls":[]}"#);
+}
+
+#[tokio::test]
 async fn plain_http_is_sent_to_https() {
     let program = Program::start().await;
     let (head, _) = program.get_plain("/?room=R").await;
