@@ -32,6 +32,12 @@ function listCameras() {
   };
 }
 
+// As a browser does to a page that nobody looks at.
+function throttleTimers() {
+  const start = window.setInterval;
+  window.setInterval = (work, period) => start(work, Math.max(period, 1000));
+}
+
 describe("trouble", () => {
   let browser;
   before(async () => {
@@ -104,6 +110,18 @@ describe("trouble", () => {
     await settles(1);
     await switched(false, true, false, true, false);
     await settles(0);
+  });
+
+  withPage("a synthetic picture keeps its pace where the page's own timers do not", IPV4, async (open) => {
+    const ada = await open({ query: { fake: 1 }, prepare: inPage(throttleTimers) });
+    await ada.isInRoom();
+    const pace = async () => {
+      const frames = async () => (await window.sfu.stats()).sending.streams.find(({ kind }) => kind === "video")?.framesEncoded ?? 0;
+      const [before, start] = [await frames(), performance.now()];
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      return ((await frames()) - before) / ((performance.now() - start) / 1000) > 5;
+    };
+    await ada.until("more than 5 frames a second are sent", pace);
   });
 
   withPage("a room whose name is too long is cut, and says so", IPV4, async (open) => {
