@@ -51,6 +51,9 @@ export class Session extends EventTarget {
   #epoch = 0;
   #transports = { sending: null, receiving: null };
   #producers = { audio: null, video: null };
+  // Consumer id -> whether it is paused, as the server has told last: a negotiation takes its time, and what it began with
+  // may be out of date at its end.
+  #paused = new Map();
   // Negotiations of one connection happen one after the other.
   #queues = { sending: Promise.resolve(), receiving: Promise.resolve() };
   #restarts = 0;
@@ -191,6 +194,7 @@ export class Session extends EventTarget {
   async #requested(method, data) {
     if (method !== "subscribe") throw new Error(`unknown request "${method}"`);
     const epoch = this.#epoch;
+    this.#paused = new Map(data.consumers.map(({ id, producerPaused }) => [id, producerPaused]));
     let answer = null;
     await this.#negotiate("receiving", epoch, async () => {
       const connection = this.receiving;
@@ -220,6 +224,7 @@ export class Session extends EventTarget {
         break;
       case "consumerPaused":
       case "consumerResumed":
+        this.#paused.set(data.consumerId, method === "consumerPaused");
         if (consumer) consumer.paused = method === "consumerPaused";
         this.#peersChanged();
         break;
@@ -269,7 +274,8 @@ export class Session extends EventTarget {
     for (const { id, mid, peerId, kind, producerPaused } of list) {
       const peer = this.peers.get(peerId);
       const transceiver = connection.getTransceivers().find((candidate) => candidate.mid === mid);
-      if (peer && transceiver) peer[kind] = { id, mid, paused: producerPaused, track: transceiver.receiver.track };
+      const paused = this.#paused.get(id) ?? producerPaused;
+      if (peer && transceiver) peer[kind] = { id, mid, paused, track: transceiver.receiver.track };
     }
     this.#peersChanged();
   }
