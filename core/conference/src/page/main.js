@@ -53,10 +53,10 @@ class Page {
     $("alone-link").onfocus = () => $("alone-link").select();
     $("stats-toggle").onclick = () => this.#toggleStatistics();
     $("stats-close").onclick = () => this.#toggleStatistics(false);
-    $("unblock").onclick = () => this.#unblock();
     this.#stage.addEventListener("blocked", () => { $("unblock").hidden = false; });
     addEventListener("keydown", (event) => this.#key(event));
-    addEventListener("pointerdown", () => this.media?.resume());
+    // Any gesture lets sound play.
+    for (const gesture of ["click", "keydown"]) addEventListener(gesture, () => this.#unblock());
     addEventListener("pagehide", () => this.session?.leave());
     this.#learnReachable();
     this.#openMedia();
@@ -327,7 +327,7 @@ class Page {
 
   async #unblock() {
     $("unblock").hidden = true;
-    await this.media?.resume();
+    await this.media.resume();
     await this.#stage.play();
   }
 

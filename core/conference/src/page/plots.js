@@ -2,7 +2,8 @@
 // looks.
 
 const SAMPLES = 60;
-const HEADROOM = 1.1;
+// Above the line of the highest value stands how much that is.
+const LABEL_HEIGHT = 13;
 const PLOTS = {
   bitrate: { label: "Bitrate", color: "--plot-bitrate", least: 50_000, format: formatBitrate },
   loss: { label: "Loss", color: "--plot-loss", least: 0.05, format: (loss) => `${(loss * 100).toFixed(1)} %` },
@@ -178,7 +179,7 @@ class Plot {
     const { context, width, height } = surface;
     const style = getComputedStyle(this.#canvas);
     const x = (index) => ((index + SAMPLES - this.#values.length) / (SAMPLES - 1)) * width;
-    const y = (value) => height - 1 - (value / (most * HEADROOM)) * (height - 2);
+    const y = (value) => height - 1 - (value / most) * (height - 1 - LABEL_HEIGHT);
     context.strokeStyle = style.getPropertyValue("--line").trim();
     context.lineWidth = 1;
     for (const level of [0, most / 2, most]) {
