@@ -124,6 +124,35 @@ describe("a room", () => {
     peers.forEach((peer) => peer.assertNoErrors());
   });
 
+  inRoom("mute outlives leaving and coming back", async ({ join }) => {
+    const [ada, bert] = await join("Ada", "Bert");
+    await ada.page.evaluate(() => Promise.all([window.sfu.setMic(false), window.sfu.setCam(false)]));
+    await ada.page.evaluate(() => window.sfu.leave());
+    await ada.page.evaluate(() => window.sfu.join());
+    await ada.isInRoom();
+    assert.deepEqual(await ada.page.evaluate(() => [window.sfu.micOn, window.sfu.camOn]), [false, false]);
+    await bert.until("Ada is back, and silent", () => {
+      const [ada, ...more] = window.sfu.peers;
+      return more.length === 0 && ada && ada.audio && !ada.micOn && !ada.camOn;
+    });
+  });
+
+  inRoom("the statistics are drawn", async ({ join }) => {
+    const [ada] = await join("Ada", "Bert");
+    await ada.receives("Bert");
+    await ada.page.click("#stats-toggle");
+    // Lines without values touch few rows of a canvas; a curve, and what is filled below it, many.
+    const drawn = (expected) =>
+      [...document.querySelectorAll(".stats-stream")].filter((stream) => {
+        const canvas = stream.querySelector("canvas");
+        if (!canvas.width || !canvas.height) return false;
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const rows = Array.from({ length: canvas.height }, (_, row) => data.subarray(row * canvas.width * 4, (row + 1) * canvas.width * 4));
+        return rows.filter((row) => row.some((value) => value > 0)).length > canvas.height / 4;
+      }).length === expected;
+    await ada.until("the bitrates of both people's sound and pictures are drawn", drawn, 4);
+  });
+
   inRoom("a lost WebSocket is made anew", async ({ join, peers }) => {
     const [ada, bert] = await join("Ada", "Bert");
     await Promise.all([ada.receives("Bert"), bert.receives("Ada")]);
@@ -144,6 +173,23 @@ describe("a room", () => {
     await assertMediaFlows(peers, { duration: 3000 });
     const [replacement] = conference.workers();
     assert.notEqual(replacement, worker);
+  });
+
+  inRoom("media comes back by itself after a worker has hung for a while", async ({ join, peers, conference }) => {
+    const [ada, bert] = await join("Ada", "Bert");
+    await Promise.all([ada.receives("Bert"), bert.receives("Ada")]);
+    const [worker] = conference.workers();
+    process.kill(worker, "SIGSTOP");
+    try {
+      for (const peer of peers) {
+        await peer.until("it has noticed", () => window.sfu.state === "reconnecting", undefined, 20_000);
+      }
+    } finally {
+      process.kill(worker, "SIGCONT");
+    }
+    for (const peer of peers) await peer.until("it is back", () => window.sfu.state === "joined", undefined, 60_000);
+    await Promise.all(peers.map((peer) => peer.seesMovement()));
+    await assertMediaFlows(peers, { duration: 3000 });
   });
 
   inRoom("people come back by themselves after the server was restarted", async ({ join, peers, conference }) => {

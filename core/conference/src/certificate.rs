@@ -30,16 +30,24 @@ const VALID_DAYS: u32 = 397;
 /// Why there is no TLS identity. Each says what to do.
 #[derive(Debug, Error)]
 pub enum CertificateError {
-    /// A file or folder cannot be read or written.
-    #[error("cannot use {path}: {source}; give another with --cert and --key, or --data-dir")]
-    File {
+    /// A file that was named cannot be read.
+    #[error("cannot read {path}: {source}; check --cert and --key, or --data-dir")]
+    Read {
         /// Which one.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
+    /// There is no writing where the self-signed certificate is kept.
+    #[error("cannot write {path}: {source}; use --data-dir FOLDER")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A file is there but does not hold what it should.
-    #[error("{path} does not hold a {wanted} in PEM format ({source}); check --cert and --key")]
+    #[error("{path} does not hold a {wanted} in PEM format ({}); check --cert and --key", reason(.source))]
     Content {
         /// Which one.
         path: PathBuf,
@@ -60,8 +68,13 @@ pub enum CertificateError {
     #[error("neither XDG_DATA_HOME nor HOME is set, so there is no place for the certificate; use --data-dir FOLDER")]
     NoDataDir,
     /// The cryptographic library fails.
-    #[error("cannot set up TLS: {0}")]
+    #[error("cannot set up TLS: {}", reason(.0))]
     Crypto(#[from] ErrorStack),
+}
+
+/// What went wrong first, without where in the library it did.
+fn reason(stack: &ErrorStack) -> &'static str {
+    stack.errors().first().and_then(openssl::error::Error::reason).unwrap_or("no reason given")
 }
 
 /// Where the certificate and its key are.
@@ -102,7 +115,7 @@ pub fn self_signed(data_dir: &Path, addresses: &[IpAddr]) -> Result<Files, Certi
         .recursive(true)
         .mode(0o700)
         .create(data_dir)
-        .map_err(|source| CertificateError::File { path: data_dir.into(), source })?;
+        .map_err(|source| CertificateError::Write { path: data_dir.into(), source })?;
     replace(&files.key, &key.private_key_to_pem_pkcs8()?)?;
     replace(&files.cert, &certificate.to_pem()?)?;
     Ok(files)
@@ -115,7 +128,7 @@ pub fn self_signed(data_dir: &Path, addresses: &[IpAddr]) -> Result<Files, Certi
 /// [`CertificateError`] when a file cannot be read or the two do not fit.
 pub fn acceptor(files: &Files) -> Result<SslAcceptor, CertificateError> {
     for path in [&files.cert, &files.key] {
-        fs::File::open(path).map_err(|source| CertificateError::File { path: path.clone(), source })?;
+        fs::File::open(path).map_err(|source| CertificateError::Read { path: path.clone(), source })?;
     }
     let content = |path: &Path, wanted| {
         let path = path.to_owned();
@@ -123,7 +136,7 @@ pub fn acceptor(files: &Files) -> Result<SslAcceptor, CertificateError> {
     };
     let mut builder = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     builder.set_certificate_chain_file(&files.cert).map_err(content(&files.cert, "certificate"))?;
-    let key = fs::read(&files.key).map_err(|source| CertificateError::File { path: files.key.clone(), source })?;
+    let key = fs::read(&files.key).map_err(|source| CertificateError::Read { path: files.key.clone(), source })?;
     PKey::private_key_from_pem(&key).map_err(content(&files.key, "private key"))?;
     let mismatch = |_| CertificateError::Mismatch { cert: files.cert.clone(), key: files.key.clone() };
     builder.set_private_key_file(&files.key, SslFiletype::PEM).map_err(mismatch)?;
@@ -179,7 +192,7 @@ fn generate(addresses: &[IpAddr]) -> Result<(X509, PKey<Private>), ErrorStack> {
 
 /// Writes a file that only its owner can read, whole or not at all.
 fn replace(path: &Path, content: &[u8]) -> Result<(), CertificateError> {
-    let fail = |source| CertificateError::File { path: path.into(), source };
+    let fail = |source| CertificateError::Write { path: path.into(), source };
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let mut file =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(fail)?;
@@ -236,9 +249,21 @@ mod tests {
         let text = folder.path().join("text");
         fs::write(&text, "hello").expect("written");
         files.cert = text.clone();
-        assert!(matches!(acceptor(&files), Err(CertificateError::Content { wanted: "certificate", .. })));
+        let error = acceptor(&files).err().expect("no certificate").to_string();
+        assert!(error.contains("does not hold a certificate") && error.contains("--cert"), "{error}");
+        // Neither a file nor a line of the library's source.
+        assert!(!error.replace(&*text.to_string_lossy(), "").contains('/'), "{error}");
         files.cert = folder.path().join("missing");
         let error = acceptor(&files).err().expect("missing").to_string();
         assert!(error.contains("missing") && error.contains("--cert"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("file");
+        fs::write(&data, "in the way").expect("written");
+        let error = self_signed(&data, &[]).expect_err("no folder").to_string();
+        assert!(error.starts_with("cannot write ") && error.contains("--data-dir"), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    str::FromStr,
 };
 
 use clap::Parser;
@@ -10,13 +11,40 @@ use clap::Parser;
 /// Where browsers find the conference unless told otherwise.
 pub const DEFAULT_PORT: u16 = 4443;
 
+/// Where to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// One address of the machine; without it, every address of both families.
+    pub ip: Option<IpAddr>,
+    /// 0 lets the system choose one.
+    pub port: u16,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { ip: None, port: DEFAULT_PORT }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self { ip: Some(address.ip()), port: address.port() });
+        }
+        let port = text.parse().map_err(|_| "it wants a port such as 4555, 127.0.0.1:4555 or [::1]:4555")?;
+        Ok(Self { ip: None, port })
+    }
+}
+
 /// A video conference in one program: HTTPS, signalling, rooms and the page.
 #[derive(Debug, Clone, Parser)]
 #[command(version, about, after_help = "The conference can be stopped with Ctrl-C.")]
 pub struct Options {
-    /// Address and port for HTTPS and WebSocket [default: port 4443 on every address, IPv6 and IPv4]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
+    /// Port for HTTPS and WebSocket, on every address or on one [default: 4443]
+    #[arg(long, value_name = "[ADDRESS:]PORT")]
+    pub listen: Option<Listen>,
 
     /// IP address that browsers shall send media to, instead of the machine's own; may be repeated
     #[arg(long, value_name = "ADDRESS")]
@@ -64,8 +92,22 @@ mod tests {
         let options =
             Options::try_parse_from(["x", "--listen", "[::1]:0", "--announce", "192.0.2.1", "--announce", "::1"])
                 .expect("good options");
-        assert_eq!(options.listen, Some("[::1]:0".parse().expect("address")));
+        assert_eq!(options.listen, Some(Listen { ip: Some("::1".parse().expect("address")), port: 0 }));
         assert_eq!(options.announce.len(), 2);
+    }
+
+    #[test]
+    fn a_port_alone_is_one_on_every_address() {
+        let options = Options::try_parse_from(["x", "--listen", "4555"]).expect("good options");
+        assert_eq!(options.listen, Some(Listen { ip: None, port: 4555 }));
+    }
+
+    #[test]
+    fn a_name_is_refused_with_an_example() {
+        for wrong in ["localhost:4555", "127.0.0.1", "65536", ""] {
+            let error = Options::try_parse_from(["x", "--listen", wrong]).expect_err("no address").to_string();
+            assert!(error.contains("127.0.0.1:4555"), "{error}");
+        }
     }
 
     #[test]

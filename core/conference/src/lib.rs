@@ -3,7 +3,8 @@
 //! From the outside in: [`listener`] accepts TLS connections on one port; [`page`] is what a browser loads from it;
 //! [`signalling`] is the WebSocket that it then opens, [`protoo`] the framing on it, and [`schema`] the requests that
 //! there are. [`rooms`] finds or opens the [`room`] on one of the [`workers`]; a [`peer`] does in it what its client
-//! asks for, [`sending`] takes what it sends, and [`receiving`] lets it have what the others send. [`server`] puts it all together.
+//! asks for: it makes transports, [`sending`] takes what comes on them, and [`receiving`] lets it have what the others
+//! send. [`server`] puts it all together.
 
 #![deny(missing_docs)]
 
@@ -22,4 +23,5 @@ pub mod schema;
 pub mod sending;
 pub mod server;
 pub mod signalling;
+mod transport;
 pub mod workers;

@@ -25,6 +25,8 @@ use tokio_openssl::SslStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::cli::Listen;
+
 /// A client that has not finished its TLS handshake or its request's head by then is dropped.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections served at once.
@@ -36,27 +38,28 @@ const TLS_HANDSHAKE: u8 = 22;
 #[derive(Debug, Error)]
 pub enum ListenError {
     /// Another program has the port.
-    #[error("{0} is in use, perhaps by another conference; stop that one, or choose a port with --listen ADDRESS:PORT")]
+    #[error("{0} is in use, perhaps by another conference; stop that one, or choose a port with --listen PORT")]
     InUse(SocketAddr),
     /// The machine has no such address.
     #[error("this machine has no address {}; give one of its own to --listen", .0.ip())]
     NoSuchAddress(SocketAddr),
     /// Low ports are reserved.
-    #[error("this user may not listen on port {}; choose one above 1023 with --listen ADDRESS:PORT", .0.port())]
+    #[error("this user may not listen on port {}; choose one above 1023 with --listen PORT", .0.port())]
     NotAllowed(SocketAddr),
     /// Anything else.
-    #[error("cannot listen on {0}: {1}; choose another address with --listen ADDRESS:PORT")]
+    #[error("cannot listen on {0}: {1}; choose another with --listen ADDRESS:PORT")]
     Other(SocketAddr, io::Error),
 }
 
-/// Binds `address`; without one, `port` on every address of both families, or of IPv4 where the machine has no IPv6.
+/// Binds one address; without one, the port on every address of both families, or of IPv4 where the machine has no
+/// IPv6.
 ///
 /// # Errors
 ///
 /// [`ListenError`] when the system refuses.
-pub async fn bind(address: Option<SocketAddr>, port: u16) -> Result<TcpListener, ListenError> {
-    if let Some(address) = address {
-        return bind_one(address).await;
+pub async fn bind(Listen { ip, port }: Listen) -> Result<TcpListener, ListenError> {
+    if let Some(ip) = ip {
+        return bind_one((ip, port).into()).await;
     }
     match bind_one((std::net::Ipv6Addr::UNSPECIFIED, port).into()).await {
         Err(ListenError::NoSuchAddress(_) | ListenError::Other(..)) => {
@@ -174,15 +177,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_in_use_is_explained() {
-        let first = bind(Some(([127, 0, 0, 1], 0).into()), 0).await.expect("a port");
-        let address = first.local_addr().expect("bound");
-        let error = bind(Some(address), 0).await.expect_err("in use").to_string();
+        let loopback = Some([127, 0, 0, 1].into());
+        let first = bind(Listen { ip: loopback, port: 0 }).await.expect("a port");
+        let port = first.local_addr().expect("bound").port();
+        let error = bind(Listen { ip: loopback, port }).await.expect_err("in use").to_string();
         assert!(error.contains("in use") && error.contains("--listen"), "{error}");
     }
 
     #[tokio::test]
     async fn a_foreign_address_is_explained() {
-        let error = bind(Some(([192, 0, 2, 1], 0).into()), 0).await.expect_err("foreign").to_string();
+        let error = bind(Listen { ip: Some([192, 0, 2, 1].into()), port: 0 }).await.expect_err("foreign").to_string();
         assert!(error.contains("no address 192.0.2.1"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
 //! `sfu-conference`: see `sfu-conference --help`.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use clap::Parser;
 use sfu_conference::{
@@ -19,7 +19,12 @@ fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(&format!("--log {}: {error}; try --log info", options.log)),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // A file is easier to read without colours.
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the system refuses to start threads: {error}")),

@@ -9,29 +9,23 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use sfu_channel::{DtlsState, IceState, ListenInfo, PreferredLayers, Protocol, RtpCapabilities};
+use sfu_channel::{PreferredLayers, RtpCapabilities};
 use sfu_control::{
-    Consumer, TransportEvent, WebRtcTransport, WebRtcTransportOptions, ortc,
-    sdp::{LocalTransport, SessionDescription, extract_rtp_capabilities},
+    Consumer, WebRtcTransport, ortc,
+    sdp::{SessionDescription, extract_rtp_capabilities},
 };
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 use tracing::debug;
 
 use crate::{
     protoo::{self, Connection, ErrorResponse},
-    receiving::{self, Change, Style},
+    receiving::{self, Change, Changes, Style},
     room::Room,
-    schema::{BAD_REQUEST, ConnectWebRtcTransport, CreateWebRtcTransport, FAILED, Join, Request, nothing},
+    schema::{BAD_REQUEST, ConnectWebRtcTransport, FAILED, Join, Request, nothing},
     sending::{Published, Sending},
+    transport::Transport,
     workers::Occupancy,
 };
-
-/// What one peer may have at a time.
-const MAX_TRANSPORTS: usize = 8;
-/// What a sender may assume of the way to it before it has measured, in bits per second.
-const INITIAL_OUTGOING_BITRATE: u64 = 1_000_000;
-/// Seconds of silence after which a path counts as lost.
-const CONSENT_TIMEOUT: u8 = 20;
 
 pub(crate) type Answer = Result<Value, ErrorResponse>;
 
@@ -42,7 +36,8 @@ pub struct Peer {
     connection: Connection,
     room: Arc<Room>,
     _occupancy: Occupancy,
-    changes: mpsc::UnboundedSender<Change>,
+    /// What the receiving side has yet to do.
+    changes: Arc<Changes>,
     state: Mutex<State>,
     /// The connections on which the peer sends by SDP, by transport. Only the peer's own requests touch them.
     pub(crate) sending: tokio::sync::Mutex<HashMap<String, Sending>>,
@@ -52,11 +47,12 @@ pub struct Peer {
 struct State {
     joined: Option<Joined>,
     departed: bool,
-    transports: HashMap<String, Transport>,
+    /// In the order in which they were made.
+    transports: Vec<Transport>,
     producers: HashMap<String, Arc<Published>>,
     consumers: HashMap<String, Consumer>,
-    /// What is to be received, until receiving begins.
-    changes: Option<mpsc::UnboundedReceiver<Change>>,
+    /// Whether the receiving side is at work.
+    receiving: bool,
 }
 
 /// What a peer has said of itself.
@@ -68,10 +64,11 @@ struct Joined {
     receives: Option<(Style, RtpCapabilities)>,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Transport {
-    pub(crate) handle: WebRtcTransport,
-    consuming: bool,
+impl State {
+    /// The transport that consumers go to.
+    fn receiving_transport(&self) -> Option<&WebRtcTransport> {
+        self.transports.iter().find(|transport| transport.consuming).map(|transport| &transport.handle)
+    }
 }
 
 impl Peer {
@@ -79,14 +76,13 @@ impl Peer {
     #[must_use]
     pub fn new(id: String, connection: Connection, room: Arc<Room>) -> Arc<Self> {
         connection.notify("mediasoup-version", json!({ "version": sfu_control::PROTOCOL_VERSION }));
-        let (changes, receiver) = mpsc::unbounded_channel();
         Arc::new(Self {
             id,
             connection,
             _occupancy: room.place().occupy(),
             room,
-            changes,
-            state: Mutex::new(State { changes: Some(receiver), ..State::default() }),
+            changes: Arc::default(),
+            state: Mutex::default(),
             sending: tokio::sync::Mutex::default(),
         })
     }
@@ -124,7 +120,7 @@ impl Peer {
             Err(error) => Err(error),
         };
         if let Err(error) = &answer {
-            debug!("peer {}: {method} refused: {error}", self.id);
+            debug!("peer {:?}: {method:?} refused: {error}", self.id);
         }
         self.connection.respond(id, answer);
     }
@@ -137,7 +133,7 @@ impl Peer {
             state.joined = None;
             state.producers.clear();
             state.consumers.clear();
-            state.transports.drain().map(|(_, transport)| transport.handle).collect()
+            state.transports.drain(..).map(|transport| transport.handle).collect()
         };
         for transport in transports {
             if let Err(error) = transport.close().await {
@@ -178,9 +174,11 @@ impl Peer {
         self.state().producers.remove(id);
     }
 
-    /// Lets the peer consume what another produces, as soon as it can receive.
+    /// Lets the peer consume what another produces as soon as it has a transport for it, if it receives at all.
     pub fn consume(&self, published: Arc<Published>) {
-        self.change(Change::Consume(published));
+        if self.state().joined.as_ref().is_some_and(|joined| joined.receives.is_some()) {
+            self.change(Change::Consume(published));
+        }
     }
 
     /// Makes the peer invisible. Returns whether it was visible.
@@ -206,9 +204,30 @@ impl Peer {
         self.state().consumers.remove(id);
     }
 
-    /// Tells the receiving side; nobody listens any more once the connection has ended.
+    /// Tells the receiving side.
     pub(crate) fn change(&self, change: Change) {
-        let _ = self.changes.send(change);
+        self.changes.push(change);
+    }
+
+    // What making transports calls.
+
+    pub(crate) fn transport_count(&self) -> usize {
+        self.state().transports.len()
+    }
+
+    /// Whether consumers go to the transport of this id.
+    pub(crate) fn receives_on(&self, id: &str) -> bool {
+        self.state().receiving_transport().is_some_and(|transport| transport.id() == id)
+    }
+
+    /// Remembers a transport of the peer; returns whether the peer is still here.
+    #[must_use]
+    pub(crate) fn keep_transport(&self, transport: Transport) -> bool {
+        let mut state = self.state();
+        if !state.departed {
+            state.transports.push(transport);
+        }
+        !state.departed
     }
 
     // The requests.
@@ -218,7 +237,7 @@ impl Peer {
             Request::GetRouterRtpCapabilities => to_json(self.room.router().rtp_capabilities()),
             Request::CreateWebRtcTransport(options) => self.create_transport(options).await,
             Request::ConnectWebRtcTransport(ConnectWebRtcTransport { transport_id, dtls_parameters }) => {
-                self.transport(&transport_id)?.handle.connect(dtls_parameters).await.map_err(failed)?;
+                self.transport(&transport_id)?.connect(dtls_parameters).await.map_err(failed)?;
                 Ok(nothing())
             }
             Request::RestartIce(id) => self.restart_ice(&id.transport_id).await,
@@ -267,7 +286,7 @@ impl Peer {
             }
             Request::ChangeDisplayName(name) => self.rename(name.display_name),
             Request::GetTransportStats(id) => {
-                to_json(self.transport(&id.transport_id)?.handle.get_stats().await.map_err(failed)?)
+                to_json(self.transport(&id.transport_id)?.get_stats().await.map_err(failed)?)
             }
             Request::GetProducerStats(id) => {
                 to_json(self.producer(&id.producer_id)?.producer.get_stats().await.map_err(failed)?)
@@ -276,52 +295,6 @@ impl Peer {
                 to_json(self.consumer(&id.consumer_id)?.get_stats().await.map_err(failed)?)
             }
         }
-    }
-
-    async fn create_transport(self: &Arc<Self>, options: CreateWebRtcTransport) -> Answer {
-        if self.state().transports.len() >= MAX_TRANSPORTS {
-            return Err(error(FAILED, format!("a peer has at most {MAX_TRANSPORTS} transports")));
-        }
-        let protocols: &[Protocol] = if options.force_tcp { &[Protocol::Tcp] } else { &[Protocol::Udp, Protocol::Tcp] };
-        let listen = self.room.addresses().iter().flat_map(|address| {
-            protocols.iter().map(|&protocol| ListenInfo {
-                announced_address: address.announced.map(|ip| ip.to_string()),
-                ..ListenInfo::new(protocol, address.ip)
-            })
-        });
-        let handle = self
-            .room
-            .router()
-            .create_web_rtc_transport(WebRtcTransportOptions {
-                listen_infos: listen.collect(),
-                prefer_udp: true,
-                ice_consent_timeout: CONSENT_TIMEOUT,
-                initial_available_outgoing_bitrate: Some(INITIAL_OUTGOING_BITRATE),
-                ..WebRtcTransportOptions::default()
-            })
-            .await
-            .map_err(failed)?;
-        let answer = json!({
-            "id": handle.id(),
-            "iceParameters": handle.ice_parameters(),
-            "iceCandidates": candidates(&handle)?,
-            "dtlsParameters": handle.dtls_parameters(),
-        });
-        let departed = {
-            let mut state = self.state();
-            let transport = Transport { handle: handle.clone(), consuming: options.consuming };
-            if !state.departed {
-                state.transports.insert(handle.id().to_owned(), transport);
-            }
-            state.departed
-        };
-        if departed {
-            handle.close().await.map_err(failed)?;
-            return Err(error(FAILED, "the peer has left".into()));
-        }
-        tokio::spawn(watch_transport(Arc::downgrade(self), handle.events(), handle));
-        self.begin_to_receive();
-        Ok(answer)
     }
 
     fn join(self: &Arc<Self>, join: Join, answer: impl FnOnce(Value)) -> Result<(), ErrorResponse> {
@@ -349,7 +322,7 @@ impl Peer {
             if state.departed {
                 return Err(error(FAILED, "the peer has left".into()));
             }
-            state.joined = Some(Joined { display_name: join.display_name, device: join.device, receives });
+            state.joined = Some(Joined { display_name: join.display_name, device: join.device.0, receives });
         }
         self.room.join(self, answer);
         self.begin_to_receive();
@@ -357,28 +330,16 @@ impl Peer {
     }
 
     /// Starts the receiving side once it is known what and on which transport.
-    fn begin_to_receive(self: &Arc<Self>) {
+    pub(crate) fn begin_to_receive(self: &Arc<Self>) {
         let mut state = self.state();
         let Some((style, capabilities)) = state.joined.as_ref().and_then(|joined| joined.receives.clone()) else {
             return;
         };
-        let Some(transport) = state.transports.values().find(|transport| transport.consuming) else { return };
-        let transport = transport.handle.clone();
-        if let Some(changes) = state.changes.take() {
+        let Some(transport) = state.receiving_transport().cloned() else { return };
+        if !std::mem::replace(&mut state.receiving, true) {
+            let changes = Arc::clone(&self.changes);
             tokio::spawn(receiving::run(Arc::clone(self), transport, style, capabilities, changes));
         }
-    }
-
-    async fn restart_ice(&self, id: &str) -> Answer {
-        let transport = self.transport(id)?;
-        let parameters = transport.handle.restart_ice().await.map_err(failed)?;
-        if let Some(sending) = self.sending.lock().await.get_mut(id) {
-            sending.negotiator.restart_ice(parameters.clone());
-        }
-        if transport.consuming {
-            self.change(Change::IceRestarted(parameters.clone()));
-        }
-        to_json(parameters)
     }
 
     fn rename(self: &Arc<Self>, name: String) -> Answer {
@@ -396,8 +357,10 @@ impl Peer {
         if self.has_joined() { Ok(()) } else { Err(not_joined()) }
     }
 
-    pub(crate) fn transport(&self, id: &str) -> Result<Transport, ErrorResponse> {
-        self.state().transports.get(id).cloned().ok_or_else(|| not_found("transport", id))
+    pub(crate) fn transport(&self, id: &str) -> Result<WebRtcTransport, ErrorResponse> {
+        let state = self.state();
+        let found = state.transports.iter().find(|transport| transport.handle.id() == id);
+        found.map(|transport| transport.handle.clone()).ok_or_else(|| not_found("transport", id))
     }
 
     fn producer(&self, id: &str) -> Result<Arc<Published>, ErrorResponse> {
@@ -415,53 +378,6 @@ impl Peer {
     }
 }
 
-/// A transport as the negotiators need it.
-pub(crate) fn local(transport: &WebRtcTransport) -> LocalTransport {
-    LocalTransport {
-        ice_parameters: transport.ice_parameters(),
-        ice_candidates: transport.ice_candidates().to_vec(),
-        dtls_parameters: transport.dtls_parameters(),
-        max_message_size: None,
-    }
-}
-
-/// Candidates with the address under both names that clients have known it by.
-fn candidates(transport: &WebRtcTransport) -> Answer {
-    let mut candidates = to_json(transport.ice_candidates())?;
-    for candidate in candidates.as_array_mut().into_iter().flatten() {
-        if let Some(ip) = candidate.get("ip").cloned() {
-            candidate["address"] = ip;
-        }
-    }
-    Ok(candidates)
-}
-
-/// A path that goes silent may mean that the client has vanished; a DTLS that ends is the end of the transport.
-async fn watch_transport(
-    peer: std::sync::Weak<Peer>,
-    mut events: broadcast::Receiver<TransportEvent>,
-    transport: WebRtcTransport,
-) {
-    while let Some(event) = next(&mut events).await {
-        let Some(peer) = peer.upgrade() else { return };
-        match event {
-            TransportEvent::IceStateChange(IceState::Disconnected) => peer.connection.probe(),
-            TransportEvent::DtlsStateChange(change)
-                if matches!(change.dtls_state, DtlsState::Failed | DtlsState::Closed) =>
-            {
-                debug!("peer {}: DTLS of transport {} has ended", peer.id, transport.id());
-                peer.state().transports.remove(transport.id());
-                if let Err(error) = transport.close().await {
-                    debug!("transport {}: {error}", transport.id());
-                }
-                return;
-            }
-            TransportEvent::Close | TransportEvent::RouterClose => return,
-            _ => {}
-        }
-    }
-}
-
 /// The next event, past those that were missed; `None` when there will be no more.
 pub(crate) async fn next<E: Clone>(events: &mut broadcast::Receiver<E>) -> Option<E> {
     loop {
@@ -473,7 +389,7 @@ pub(crate) async fn next<E: Clone>(events: &mut broadcast::Receiver<E>) -> Optio
     }
 }
 
-fn to_json(value: impl serde::Serialize) -> Answer {
+pub(crate) fn to_json(value: impl serde::Serialize) -> Answer {
     serde_json::to_value(value).map_err(|reason| error(FAILED, reason.to_string()))
 }
 

@@ -4,7 +4,10 @@
 //! ORTC gets a request `newConsumer` for each; one that leaves SDP to the server gets requests `subscribe` with an
 //! offer of everything, one at a time.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use serde_json::{Value, json};
 use sfu_channel::{IceParameters, RtpCapabilities};
@@ -12,14 +15,15 @@ use sfu_control::{
     Consumer, ConsumerEvent, ConsumerOptions, WebRtcTransport, ortc,
     sdp::{ReceiveNegotiator, ReceiveSection},
 };
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast};
 use tracing::{debug, warn};
 
 use crate::{
-    peer::{Peer, local, next},
+    peer::{Peer, next},
     protoo::{CloseReason, ErrorResponse},
     schema::Subscribed,
     sending::Published,
+    transport::local,
 };
 
 /// How a client negotiates what it receives.
@@ -42,32 +46,73 @@ pub enum Change {
     IceRestarted(IceParameters),
 }
 
+/// The changes that wait, in their order. There are never more than there is to receive, however long a client takes
+/// to answer: what has become pointless meanwhile is dropped.
+#[derive(Debug, Default)]
+pub struct Changes {
+    waiting: Mutex<VecDeque<Change>>,
+    arrived: Notify,
+}
+
+impl Changes {
+    /// Adds a change.
+    pub fn push(&self, change: Change) {
+        let mut waiting = self.waiting();
+        let restarted = matches!(change, Change::IceRestarted(_));
+        waiting.retain(|earlier| match earlier {
+            Change::Consume(published) => !published.producer.closed(),
+            Change::Closed(_) => true,
+            Change::IceRestarted(_) => !restarted,
+        });
+        waiting.push_back(change);
+        self.arrived.notify_one();
+    }
+
+    /// The first of those that wait, if any does.
+    fn pop(&self) -> Option<Change> {
+        self.waiting().pop_front()
+    }
+
+    /// The first, when there is one. Only one task may wait.
+    async fn next(&self) -> Change {
+        loop {
+            if let Some(change) = self.pop() {
+                return change;
+            }
+            self.arrived.notified().await;
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Change>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Serves `peer` until its connection ends.
 pub async fn run(
     peer: Arc<Peer>,
     transport: WebRtcTransport,
     style: Style,
     capabilities: RtpCapabilities,
-    mut changes: mpsc::UnboundedReceiver<Change>,
+    changes: Arc<Changes>,
 ) {
     let negotiator = ReceiveNegotiator::new(local(&transport));
     let mut receiving = Receiving { peer, transport, style, capabilities, negotiator, subscriptions: HashMap::new() };
     loop {
         let change = tokio::select! {
-            change = changes.recv() => change,
-            () = receiving.peer.connection().closed() => None,
+            change = changes.next() => change,
+            () = receiving.peer.connection().closed() => return,
         };
-        let Some(change) = change else { return };
         receiving.apply(change).await;
         // What else has come meanwhile goes into the same offer.
-        while let Ok(change) = changes.try_recv() {
+        while let Some(change) = changes.pop() {
             receiving.apply(change).await;
         }
         if let Err(error) = receiving.negotiate().await {
             if receiving.peer.connection().is_closed() {
                 return;
             }
-            warn!("peer {} does not take an offer: {error}", receiving.peer.id());
+            warn!("peer {:?} does not take an offer: {error}", receiving.peer.id());
             // Nothing can be offered before this one is answered, so the client has to begin anew.
             receiving.peer.connection().close(CloseReason::Restart);
             return;
@@ -113,9 +158,16 @@ impl Receiving {
         let producer = &published.producer;
         let consumable = producer.consumable_rtp_parameters();
         if !ortc::can_consume(consumable, &self.capabilities) {
-            debug!("peer {} cannot receive producer {}", self.peer.id(), producer.id());
+            debug!("peer {:?} cannot receive producer {}", self.peer.id(), producer.id());
             return;
         }
+        for _ in 0..=self.peer.room().consumer_replicas() {
+            self.consume_once(Arc::clone(&published)).await;
+        }
+    }
+
+    async fn consume_once(&mut self, published: Arc<Published>) {
+        let producer = &published.producer;
         let options = ConsumerOptions {
             paused: true,
             enable_rtx: Some(true),
@@ -126,7 +178,7 @@ impl Receiving {
             Ok(consumer) => consumer,
             // The producer may have closed before it came to this.
             Err(error) => {
-                debug!("peer {} does not consume {}: {error}", self.peer.id(), producer.id());
+                debug!("peer {:?} does not consume {}: {error}", self.peer.id(), producer.id());
                 return;
             }
         };
@@ -221,7 +273,7 @@ async fn announce(peer: Arc<Peer>, consumer: Consumer, published: Arc<Published>
     match peer.connection().request("newConsumer", data).await {
         Ok(_) => start(&peer, &consumer, told_paused).await,
         Err(error) => {
-            debug!("peer {} does not take consumer {}: {error}", peer.id(), consumer.id());
+            debug!("peer {:?} does not take consumer {}: {error}", peer.id(), consumer.id());
             close(&peer, &consumer).await;
         }
     }
@@ -286,4 +338,24 @@ fn token(text: &str) -> String {
     let token: String =
         text.chars().filter(|character| character.is_ascii_alphanumeric() || "-_.+".contains(*character)).collect();
     if token.is_empty() { "peer".into() } else { token }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_latest_ice_credentials_wait() {
+        let changes = Changes::default();
+        let restarted = |password: &str| {
+            let username_fragment = "u".into();
+            Change::IceRestarted(IceParameters { username_fragment, password: password.into(), ice_lite: true })
+        };
+        changes.push(restarted("one"));
+        changes.push(Change::Closed("consumer".into()));
+        changes.push(restarted("two"));
+        assert!(matches!(changes.pop(), Some(Change::Closed(id)) if id == "consumer"));
+        assert!(matches!(changes.pop(), Some(Change::IceRestarted(parameters)) if parameters.password == "two"));
+        assert!(changes.pop().is_none());
+    }
 }

@@ -30,15 +30,31 @@ pub struct Room {
     /// Counts as a load even while nobody has joined.
     _occupancy: Occupancy,
     addresses: Vec<MediaAddress>,
+    /// How often each peer consumes a producer beyond the first time.
+    consumer_replicas: usize,
     peers: Mutex<HashMap<String, Arc<Peer>>>,
 }
 
 impl Room {
     /// An empty room on `router`, which lives on the worker of `place`.
     #[must_use]
-    pub fn new(id: String, router: Router, place: Place, addresses: Vec<MediaAddress>) -> Arc<Self> {
+    pub fn new(
+        id: String,
+        router: Router,
+        place: Place,
+        addresses: Vec<MediaAddress>,
+        consumer_replicas: usize,
+    ) -> Arc<Self> {
         let occupancy = place.occupy();
-        Arc::new(Self { id, router, place, _occupancy: occupancy, addresses, peers: Mutex::default() })
+        Arc::new(Self {
+            id,
+            router,
+            place,
+            _occupancy: occupancy,
+            addresses,
+            consumer_replicas,
+            peers: Mutex::default(),
+        })
     }
 
     /// The room's name.
@@ -57,6 +73,12 @@ impl Room {
     #[must_use]
     pub fn addresses(&self) -> &[MediaAddress] {
         &self.addresses
+    }
+
+    /// How often each peer consumes a producer beyond the first time, to try a room with more media than people.
+    #[must_use]
+    pub fn consumer_replicas(&self) -> usize {
+        self.consumer_replicas
     }
 
     /// The room's share of its worker.
@@ -148,7 +170,7 @@ impl Room {
     /// Gives the router back.
     pub async fn close(&self) {
         if let Err(error) = self.router.close().await {
-            debug!("router of room {}: {error}", self.id);
+            debug!("router of room {:?}: {error}", self.id);
         }
     }
 

@@ -44,12 +44,12 @@ impl Rooms {
     }
 
     /// Enters the room, which is opened on the least loaded worker if need be, and lives at least as long as the
-    /// lease.
+    /// lease. Whoever opens it decides on its [`consumer_replicas`](Room::consumer_replicas).
     ///
     /// # Errors
     ///
     /// [`WorkersError`] when no worker can take the room.
-    pub async fn enter(self: &Arc<Self>, id: &str) -> Result<Lease, WorkersError> {
+    pub async fn enter(self: &Arc<Self>, id: &str, consumer_replicas: usize) -> Result<Lease, WorkersError> {
         let entry = {
             let mut entries = self.entries();
             let entry = Arc::clone(entries.entry(id.to_owned()).or_default());
@@ -58,7 +58,8 @@ impl Rooms {
         };
         // From here on, whatever happens, the lease counts us out again.
         let pending = Pending { rooms: Arc::clone(self), id: id.to_owned(), entry: Arc::clone(&entry) };
-        let room = entry.room.get_or_try_init(|| self.open(id, Arc::downgrade(&entry))).await?;
+        let open = || self.open(id, consumer_replicas, Arc::downgrade(&entry));
+        let room = entry.room.get_or_try_init(open).await?;
         Ok(Lease { room: Arc::clone(room), _occupant: pending })
     }
 
@@ -85,11 +86,16 @@ impl Rooms {
         self.len() == 0
     }
 
-    async fn open(self: &Arc<Self>, id: &str, entry: Weak<Entry>) -> Result<Arc<Room>, WorkersError> {
+    async fn open(
+        self: &Arc<Self>,
+        id: &str,
+        consumer_replicas: usize,
+        entry: Weak<Entry>,
+    ) -> Result<Arc<Room>, WorkersError> {
         let (router, place) = self.workers.create_router().await?;
         let worker = place.worker_pid();
-        info!("room {id} opens on worker {worker}");
-        let room = Room::new(id.to_owned(), router, place, self.addresses.clone());
+        info!("room {id:?} opens on worker {worker}");
+        let room = Room::new(id.to_owned(), router, place, self.addresses.clone(), consumer_replicas);
         let rooms = Arc::downgrade(self);
         let (watched, id) = (Arc::downgrade(&room), id.to_owned());
         let died = room.died();
@@ -100,7 +106,7 @@ impl Rooms {
                 rooms.forget(&id, &entry);
             }
             if let Some(room) = watched.upgrade() {
-                warn!("room {id} has lost its worker {worker} and moves");
+                warn!("room {id:?} has lost its worker {worker} and moves");
                 room.tell_of_death();
             }
         });
@@ -154,7 +160,7 @@ impl Drop for Pending {
         }
         drop(entries);
         if let Some(room) = self.entry.room.get().cloned() {
-            info!("room {} closes", self.id);
+            info!("room {:?} closes", self.id);
             tokio::spawn(async move { room.close().await });
         }
     }

@@ -21,6 +21,8 @@ pub const NOT_OFFERED: i64 = 501;
 
 /// The longest name of a person, in characters.
 const MAX_NAME: usize = 200;
+/// The most that clients may say of themselves or of a producer in terms of their own, in bytes of JSON.
+const MAX_EXTRA: usize = 4096;
 /// The longest description of a session, in bytes: a hundred media sections have room in it.
 const MAX_SDP: usize = 500_000;
 
@@ -47,6 +49,23 @@ pub enum Request {
     GetTransportStats(TransportId),
     GetProducerStats(ProducerId),
     GetConsumerStats(ConsumerId),
+}
+
+/// What is passed on to the other clients as it is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
+pub struct Extra(pub Map<String, Value>);
+
+impl TryFrom<Map<String, Value>> for Extra {
+    type Error = String;
+
+    fn try_from(map: Map<String, Value>) -> Result<Self, Self::Error> {
+        let length = serde_json::to_string(&map).map_err(|error| error.to_string())?.len();
+        if length > MAX_EXTRA {
+            return Err(format!("longer than {MAX_EXTRA} bytes"));
+        }
+        Ok(Self(map))
+    }
 }
 
 /// A new transport for this peer.
@@ -103,7 +122,7 @@ pub struct Join {
     #[serde(deserialize_with = "name")]
     pub display_name: String,
     /// The client's program, shown to the others as it is.
-    pub device: Map<String, Value>,
+    pub device: Extra,
     /// What the client can receive, in ORTC terms; nothing is sent to it without this or `sdp`.
     pub rtp_capabilities: Option<RtpCapabilities>,
     /// What the client can receive, as an offer to receive audio and video. Consumers are then offered by the request
@@ -126,7 +145,7 @@ pub struct Publish {
     pub encodings: HashMap<String, Vec<EncodingHint>>,
     /// What the others are told about each producer, by mid.
     #[serde(default)]
-    pub app_data: HashMap<String, Map<String, Value>>,
+    pub app_data: HashMap<String, Extra>,
 }
 
 /// Sends one track.
@@ -141,7 +160,7 @@ pub struct Produce {
     pub rtp_parameters: RtpParameters,
     /// What the others are told about it.
     #[serde(default)]
-    pub app_data: Map<String, Value>,
+    pub app_data: Extra,
 }
 
 /// Which layers of simulcast or SVC to receive at most.
@@ -184,7 +203,10 @@ impl Request {
     /// The error response to send: it names the method and the field that is wrong.
     pub fn parse(method: &str, data: Value) -> Result<Self, ErrorResponse> {
         Ok(match method {
-            "getRouterRtpCapabilities" => Self::GetRouterRtpCapabilities,
+            "getRouterRtpCapabilities" => {
+                read::<Nothing>(method, data)?;
+                Self::GetRouterRtpCapabilities
+            }
             "createWebRtcTransport" => Self::CreateWebRtcTransport(read(method, data)?),
             "connectWebRtcTransport" => Self::ConnectWebRtcTransport(read(method, data)?),
             "restartIce" => Self::RestartIce(read(method, data)?),
@@ -220,7 +242,15 @@ impl Request {
     }
 }
 
+/// The arguments of a request that has none.
+#[derive(Debug, Deserialize)]
+struct Nothing {}
+
 fn read<T: DeserializeOwned>(method: &str, data: Value) -> Result<T, ErrorResponse> {
+    // An array would be taken for the members of a struct in their order.
+    if !data.is_object() {
+        return Err(ErrorResponse { code: BAD_REQUEST, reason: format!("{method}: data is not an object") });
+    }
     serde_path_to_error::deserialize(data).map_err(|error| {
         let path = error.path().to_string();
         let what = error.inner();
@@ -338,7 +368,16 @@ mod tests {
 
     #[test]
     fn data_of_another_shape_is_refused() {
-        assert_eq!(refused("closeProducer", json!([1, 2])).0, BAD_REQUEST);
+        for (method, data) in [
+            ("closeProducer", json!([1, 2])),
+            ("join", json!(["Ada"])),
+            ("createWebRtcTransport", json!([])),
+            ("changeDisplayName", json!("Ada")),
+            ("getRouterRtpCapabilities", json!(7)),
+        ] {
+            let expected = (BAD_REQUEST, format!("{method}: data is not an object"));
+            assert_eq!(refused(method, data), expected);
+        }
     }
 
     #[test]
@@ -360,6 +399,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_passed_on_to_others_has_a_greatest_size() {
+        let extra = |length: usize| json!({ "name": "x".repeat(length) });
+        assert!(refused("join", json!({ "device": extra(4097) })).1.contains("\"device\""));
+        assert!(Request::parse("join", json!({ "device": extra(4000) })).is_ok());
+        let publish = json!({"transportId": "t", "sdp": "", "appData": {"0": extra(10), "1": extra(4097)}});
+        assert!(refused("publish", publish).1.contains("appData.1"));
+        let parameters = json!({"codecs": [], "encodings": []});
+        let produce = json!({"transportId": "t", "kind": "audio", "rtpParameters": parameters, "appData": extra(4097)});
+        assert!(refused("produce", produce).1.contains("\"appData\""));
+    }
+
+    #[test]
     fn the_demos_requests_are_read() {
         for (method, data) in [
             ("join", json!({})),
@@ -377,10 +428,48 @@ mod tests {
         }
     }
 
+    /// A method of ours, or another word.
+    fn method() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "join|publish|produce|closeProducer|createWebRtcTransport|connectWebRtcTransport",
+            "getRouterRtpCapabilities|setConsumerPreferredLayers|setConsumerPriority",
+            "[a-zA-Z]{1,12}",
+        ]
+    }
+
+    /// A member of a schema, or another word.
+    fn member() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "transportId|producerId|consumerId|kind|rtpParameters|rtpCapabilities|codecs|encodings|sdp|appData",
+            "displayName|device|dtlsParameters|fingerprints|role|algorithm|value|spatialLayer|priority",
+            "[a-zA-Z]{1,12}",
+        ]
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "audio|video|client|.{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::vec((member(), inner), 0..6).prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
     proptest! {
         #[test]
-        fn any_data_is_read_or_refused(method in "[a-zA-Z]{1,12}|join|produce|publish", key in "[a-zA-Z]{1,12}|sdp|kind", number in any::<i64>()) {
-            let _ = Request::parse(&method, json!({ key: number }));
+        fn any_data_is_read_or_refused_by_name(method in method(), data in json()) {
+            let is_object = data.is_object();
+            match Request::parse(&method, data) {
+                Ok(_) => prop_assert!(is_object),
+                Err(ErrorResponse { reason, .. }) => prop_assert!(reason.contains(&method), "{reason}"),
+            }
         }
     }
 }

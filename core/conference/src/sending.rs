@@ -9,9 +9,10 @@ use tokio::sync::broadcast;
 use tracing::warn;
 
 use crate::{
-    peer::{Answer, Peer, bad, error, failed, local, next},
+    peer::{Answer, Peer, bad, error, failed, next},
     protoo::{Connection, ErrorResponse},
     schema::{FAILED, Produce, Publish},
+    transport::local,
 };
 
 /// What one peer may have at a time.
@@ -43,7 +44,7 @@ impl Peer {
         Publish { transport_id, sdp, encodings, app_data }: Publish,
     ) -> Answer {
         self.check_joined()?;
-        let transport = self.transport(&transport_id)?.handle;
+        let transport = self.transport(&transport_id)?;
         let mut sending = self.sending.lock().await;
         let sending = sending.entry(transport_id).or_insert_with(|| Sending {
             negotiator: SendNegotiator::new(local(&transport), self.room().router().rtp_capabilities().clone()),
@@ -62,13 +63,13 @@ impl Peer {
             published.producer.close().await.map_err(failed)?;
         }
         for section in wanted.started {
-            let app_data = app_data.get(&section.mid).cloned().unwrap_or_default();
+            let app_data = app_data.get(&section.mid).cloned().unwrap_or_default().0;
             match self.begin_to_produce(&transport, section.kind, section.rtp_parameters, app_data).await {
                 Ok(published) => {
                     sending.producers.insert(section.mid, published);
                 }
                 Err(error) => {
-                    warn!("peer {}: mid {} cannot be produced: {error}", self.id(), section.mid);
+                    warn!("peer {:?}: mid {:?} cannot be produced: {error}", self.id(), section.mid);
                     sending.negotiator.reject(&section.mid);
                 }
             }
@@ -86,10 +87,10 @@ impl Peer {
         Produce { transport_id, kind, mut rtp_parameters, app_data }: Produce,
     ) -> Answer {
         self.check_joined()?;
-        let transport = self.transport(&transport_id)?.handle;
+        let transport = self.transport(&transport_id)?;
         ortc::validate_rtp_parameters(&mut rtp_parameters)
             .map_err(|reason| bad("produce", "rtpParameters", &reason))?;
-        let published = self.begin_to_produce(&transport, kind, rtp_parameters, app_data).await?;
+        let published = self.begin_to_produce(&transport, kind, rtp_parameters, app_data.0).await?;
         Ok(json!({ "id": published.producer.id() }))
     }
 

@@ -12,17 +12,16 @@ use sfu_channel::LogLevel;
 use sfu_control::WorkerSettings;
 use thiserror::Error;
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     addresses,
     certificate::{self, CertificateError, Files},
-    cli::{DEFAULT_PORT, Options},
+    cli::Options,
     codecs::media_codecs,
     listener::{self, ListenError},
     page,
@@ -104,7 +103,7 @@ impl Server {
             return Err(ServerError::PortRange { min, max });
         }
         let local = addresses::local();
-        let listener = listener::bind(options.listen, DEFAULT_PORT).await?;
+        let listener = listener::bind(options.listen.unwrap_or_default()).await?;
         let address = listener.local_addr()?;
         let tls = certificate::acceptor(&identity(&options, &local)?)?;
 
@@ -113,9 +112,14 @@ impl Server {
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
         let workers = Workers::start(worker_settings(&options)?, count, media_codecs()).await?;
-        let rooms = Rooms::new(Arc::clone(&workers), addresses::media(&options.announce, &local));
+        let (media, left) = addresses::media(&options.announce, &local);
+        if !left.is_empty() {
+            warn!("a transport takes {} addresses, so these get no media: {left:?}; choose by --announce", media.len());
+        }
+        let rooms = Rooms::new(Arc::clone(&workers), media);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, tls, Arc::clone(&rooms), stop.clone()));
+        let app = app(Arc::clone(&rooms), addresses::reachable_urls(address, &local).into());
+        let serving = tokio::spawn(listener::serve(listener, tls, app, stop.clone()));
         Ok(Self { address, local, rooms, workers, stop, serving })
     }
 
@@ -197,25 +201,24 @@ fn this_program() -> Result<PathBuf, std::io::Error> {
     if path.exists() { Ok(path) } else { Ok(format!("/proc/{}/exe", std::process::id()).into()) }
 }
 
-async fn serve(listener: TcpListener, tls: openssl::ssl::SslAcceptor, rooms: Arc<Rooms>, stop: CancellationToken) {
-    let app = Router::new().fallback(
-        move |upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>, request: Request| {
-            answer(Arc::clone(&rooms), upgrade, request)
-        },
-    );
-    listener::serve(listener, tls, app, stop).await;
+/// What is served: `rooms`, and a page that knows where it is `reachable`.
+fn app(rooms: Arc<Rooms>, reachable: Arc<[String]>) -> Router {
+    Router::new().fallback(move |upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>, request: Request| {
+        answer(Arc::clone(&rooms), Arc::clone(&reachable), upgrade, request)
+    })
 }
 
 /// An upgrade to WebSocket is signalling, whatever the path; the rest is the page.
 async fn answer(
     rooms: Arc<Rooms>,
+    reachable: Arc<[String]>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
     request: Request,
 ) -> Response {
     match upgrade {
         Ok(upgrade) => signalling::connect(rooms, upgrade, request.uri()).await,
         Err(_) if matches!(*request.method(), Method::GET | Method::HEAD) => {
-            page::serve(request.into_parts().0.uri).await
+            page::serve(request.into_parts().0.uri, &reachable).await
         }
         Err(_) => axum::http::StatusCode::METHOD_NOT_ALLOWED.into_response(),
     }

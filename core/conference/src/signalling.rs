@@ -12,12 +12,14 @@ use tracing::{info, warn};
 
 use crate::{
     peer::Peer,
-    protoo::{Connection, MAX_MESSAGE_SIZE, SUBPROTOCOL},
+    protoo::{CloseReason, Connection, MAX_MESSAGE_SIZE, SUBPROTOCOL},
     rooms::{Lease, Rooms},
 };
 
 /// The longest id of a room or a peer, in bytes.
 const MAX_ID: usize = 200;
+/// More would be a flood rather than an experiment.
+const MAX_CONSUMER_REPLICAS: usize = 16;
 
 /// The query of the WebSocket's URL.
 #[derive(Debug, Default, Deserialize)]
@@ -25,29 +27,47 @@ const MAX_ID: usize = 200;
 struct Address {
     room_id: String,
     peer_id: String,
+    /// A number; mediasoup-demo's app writes "undefined" for none.
+    consumer_replicas: String,
 }
 
 /// Answers an upgrade to WebSocket with the URL's query `roomId=R&peerId=P`; any path will do.
+///
+/// What mediasoup-demo refuses is refused as it does, by HTTP. A browser does not tell its page why, so what only this
+/// server refuses for ever is accepted and closed with the reason.
 pub async fn connect(rooms: Arc<Rooms>, upgrade: WebSocketUpgrade, uri: &axum::http::Uri) -> Response {
-    let Ok(Query(Address { room_id, peer_id })) = Query::try_from_uri(uri) else {
+    let Ok(Query(Address { room_id, peer_id, consumer_replicas })) = Query::try_from_uri(uri) else {
         return reject(StatusCode::BAD_REQUEST, "the query of the address cannot be read");
     };
     for (name, id) in [("roomId", &room_id), ("peerId", &peer_id)] {
-        if id.is_empty() || id.len() > MAX_ID {
-            return reject(StatusCode::BAD_REQUEST, &format!("{name} must have 1 to {MAX_ID} bytes"));
+        if id.is_empty() {
+            return reject(StatusCode::BAD_REQUEST, &format!("{name} is missing or empty"));
         }
     }
     let upgrade = upgrade.protocols([SUBPROTOCOL]).max_message_size(MAX_MESSAGE_SIZE).max_frame_size(MAX_MESSAGE_SIZE);
     if upgrade.selected_protocol().is_none() {
         return reject(StatusCode::FORBIDDEN, "the subprotocol must be protoo");
     }
-    match rooms.enter(&room_id).await {
+    let too_long = match (room_id.len(), peer_id.len()) {
+        (..=MAX_ID, ..=MAX_ID) => None,
+        (..=MAX_ID, _) => Some("peerId is longer than 200 bytes"),
+        _ => Some("the room's name is longer than 200 bytes"),
+    };
+    if let Some(reason) = too_long {
+        return upgrade.on_upgrade(move |socket| async move {
+            let (connection, _requests) = Connection::open(socket);
+            connection.close(CloseReason::Refused(reason));
+            connection.closed().await;
+        });
+    }
+    let replicas = consumer_replicas.parse().unwrap_or(0).min(MAX_CONSUMER_REPLICAS);
+    match rooms.enter(&room_id, replicas).await {
         Ok(lease) => upgrade.on_upgrade(move |socket| async move {
             let (connection, requests) = Connection::open(socket);
             stay(lease, peer_id, connection, requests).await;
         }),
         Err(error) => {
-            warn!("room {room_id} cannot be opened: {error}");
+            warn!("room {room_id:?} cannot be opened: {error}");
             reject(StatusCode::SERVICE_UNAVAILABLE, "no media worker is available")
         }
     }
@@ -61,7 +81,7 @@ async fn stay(
     mut requests: tokio::sync::mpsc::Receiver<crate::protoo::Request>,
 ) {
     let room = lease.room();
-    info!("peer {peer_id} connects to room {}", room.id());
+    info!("peer {peer_id:?} connects to room {:?}", room.id());
     let peer = Peer::new(peer_id, connection, Arc::clone(room));
     room.admit(&peer);
     loop {
@@ -73,7 +93,7 @@ async fn stay(
         let Some(request) = request else { break };
         peer.handle(request).await;
     }
-    info!("peer {} leaves room {}", peer.id(), room.id());
+    info!("peer {:?} leaves room {:?}", peer.id(), room.id());
     room.dismiss(&peer);
     peer.close().await;
 }

@@ -21,6 +21,9 @@ const RESPAWN_DELAY: Duration = Duration::from_secs(1);
 /// A room waits so long for a worker while there is none.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A worker that does not answer within this time gets no new rooms until it does.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Why there is no worker. Each says what to do.
 #[derive(Debug, Error)]
 pub enum WorkersError {
@@ -50,6 +53,8 @@ pub struct Workers {
 struct Slot {
     worker: Worker,
     load: Arc<AtomicUsize>,
+    /// It runs, but does not answer.
+    hangs: Arc<AtomicBool>,
 }
 
 impl Workers {
@@ -82,13 +87,20 @@ impl Workers {
     /// # Errors
     ///
     /// [`WorkersError`] when there is no worker, or the one chosen refuses.
-    pub async fn create_router(&self) -> Result<(Router, Place), WorkersError> {
-        let slot = timeout(PATIENCE, self.least_loaded()).await.map_err(|_| WorkersError::NoWorker)?;
-        // Counted before the router is there, so that the next room goes elsewhere.
-        let place = Place(slot);
-        let _arriving = place.occupy();
-        let router = place.0.worker.create_router(&self.codecs).await?;
-        Ok((router, place))
+    pub async fn create_router(self: &Arc<Self>) -> Result<(Router, Place), WorkersError> {
+        loop {
+            let slot = timeout(PATIENCE, self.least_loaded()).await.map_err(|_| WorkersError::NoWorker)?;
+            // Counted before the router is there, so that the next room goes elsewhere.
+            let place = Place(slot);
+            let _arriving = place.occupy();
+            // Asked for a dump first, as a router that is asked for in vain would be made when the worker goes on.
+            if timeout(ANSWER_TIMEOUT, place.0.worker.dump()).await.is_err() {
+                self.set_aside(place.0.clone());
+                continue;
+            }
+            let router = place.0.worker.create_router(&self.codecs).await?;
+            return Ok((router, place));
+        }
     }
 
     /// The processes, for whoever watches them.
@@ -104,11 +116,15 @@ impl Workers {
         join_all(slots.iter().map(|slot| slot.worker.close())).await;
     }
 
-    /// Waits while there is none, as after the death of the only one.
+    /// Of those that answer. Waits while there is none, as after the death of the only one.
     async fn least_loaded(&self) -> Slot {
         loop {
             let arrival = self.arrivals.notified();
-            let least = self.slots().iter().min_by_key(|slot| slot.load.load(Ordering::Relaxed)).cloned();
+            let least = {
+                let slots = self.slots();
+                let answering = slots.iter().filter(|slot| !slot.hangs.load(Ordering::Relaxed));
+                answering.min_by_key(|slot| slot.load.load(Ordering::Relaxed)).cloned()
+            };
             match least {
                 Some(slot) => return slot,
                 None => arrival.await,
@@ -116,11 +132,30 @@ impl Workers {
         }
     }
 
+    /// Gives a worker no new rooms until it answers again, or is dead.
+    fn set_aside(self: &Arc<Self>, slot: Slot) {
+        if slot.hangs.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let pid = slot.worker.pid();
+        warn!("worker {pid} does not answer: no new rooms on it until it does");
+        let workers = Arc::clone(self);
+        tokio::spawn(async move {
+            // Each try takes as long as any request may.
+            while let Err(sfu_control::Error::Timeout(_)) = slot.worker.dump().await {}
+            if !slot.worker.closed() {
+                info!("worker {pid} answers again");
+            }
+            slot.hangs.store(false, Ordering::Relaxed);
+            workers.arrivals.notify_waiters();
+        });
+    }
+
     /// Puts a worker to use, and another in its place when it dies.
     fn keep(self: &Arc<Self>, worker: Worker) {
         let pid = worker.pid();
         info!("worker {pid} runs");
-        self.slots().push(Slot { worker: worker.clone(), load: Arc::default() });
+        self.slots().push(Slot { worker: worker.clone(), load: Arc::default(), hangs: Arc::default() });
         self.arrivals.notify_waiters();
         let workers = Arc::clone(self);
         tokio::spawn(async move {

@@ -46,6 +46,25 @@ async fn a_dead_worker_does_not_touch_the_rooms_of_another() {
 }
 
 #[tokio::test]
+async fn a_worker_that_hangs_gets_no_new_rooms_until_it_answers_again() {
+    let program = Program::start_with(&["--workers", "2"]).await;
+    let workers = program.workers();
+    program.signal("STOP", workers[0]).await;
+    let mut clients = Vec::new();
+    for room in ["one", "two", "three"] {
+        let mut client = program.client(room, "ada").await;
+        client.request("createWebRtcTransport", json!({})).await.expect("a transport");
+        clients.push(client);
+    }
+    program.signal("CONT", workers[0]).await;
+    program.signal("STOP", workers[1]).await;
+    let mut client = program.client("four", "ada").await;
+    client.request("createWebRtcTransport", json!({})).await.expect("a transport");
+    // What is stopped does not end by itself.
+    program.signal("CONT", workers[1]).await;
+}
+
+#[tokio::test]
 async fn sigterm_ends_everything_and_tells_the_clients() {
     let mut program = Program::start().await;
     let mut ada = program.client("r", "ada").await;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::Program;
+use common::{Client, Program};
 use tokio_tungstenite::tungstenite;
 
 #[tokio::test]
@@ -35,6 +35,14 @@ async fn every_module_that_a_module_imports_is_there() {
         wanted.retain(|path| !seen.contains(path));
     }
     assert!(seen.len() > 4, "{seen:?}");
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_an_address_of_loopback() {
+    let program = Program::start().await;
+    let (head, body) = program.get("/reachable.json").await;
+    assert!(head.starts_with("http/1.1 200") && head.contains("content-type: application/json"), "{head}");
+    assert_eq!(body, r#"{"urls":[]}"#);
 }
 
 #[tokio::test]
@@ -71,6 +79,21 @@ async fn an_upgrade_without_ids_or_subprotocol_is_refused_with_the_reason() {
             other => panic!("{path}: {:?}", other.map(|_| ())),
         }
     }
+}
+
+#[tokio::test]
+async fn an_id_that_is_too_long_is_refused_for_good_in_a_way_that_a_page_can_read() {
+    let program = Program::start().await;
+    let long = "x".repeat(201);
+    for (path, name) in
+        [(format!("/?roomId={long}&peerId=P"), "the room's name"), (format!("/?roomId=R&peerId={long}"), "peerId")]
+    {
+        let mut client = Client::new(program.upgrade(&path, Some("protoo")).await.expect("accepted"));
+        let frame = client.closed().await.expect("a close frame");
+        assert_eq!(u16::from(frame.code), 4000);
+        assert!(frame.reason.starts_with(name) && frame.reason.contains("200 bytes"), "{}", frame.reason);
+    }
+    program.client(&long[1..], "P").await;
 }
 
 #[tokio::test]

@@ -89,6 +89,28 @@ async fn a_producer_reaches_those_who_are_there_and_those_who_come_later() {
 }
 
 #[tokio::test]
+async fn who_opens_a_room_decides_how_often_everything_is_consumed() {
+    let program = Program::start().await;
+    let (mut ada, mut bob) = (program.client_with("r", "ada", "2").await, program.client_with("r", "bob", "9").await);
+    bob.request("createWebRtcTransport", json!({"consuming": true})).await.expect("a transport");
+    join(&mut ada, "Ada").await;
+    join(&mut bob, "Bob").await;
+    let producer = produce(&mut ada, 1111).await;
+    let mut mids = Vec::new();
+    for _ in 0..3 {
+        let (id, consumer) = bob.asked("newConsumer").await;
+        assert_eq!(consumer["producerId"], producer.as_str());
+        mids.push(consumer["rtpParameters"]["mid"].clone());
+        bob.answer(id, json!({})).await;
+        bob.notification("consumerScore").await;
+    }
+    assert_eq!(mids, ["0", "1", "2"]);
+    // A fourth would be on its way by now: consumers of one peer are made one after the other.
+    produce(&mut ada, 2222).await;
+    assert_ne!(bob.asked("newConsumer").await.1["producerId"], producer.as_str());
+}
+
+#[tokio::test]
 async fn a_producer_paused_before_the_client_was_ready_is_told_again() {
     let program = Program::start().await;
     let (mut ada, mut bob) = (program.client("r", "ada").await, program.client("r", "bob").await);

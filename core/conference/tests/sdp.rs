@@ -98,6 +98,23 @@ async fn what_one_publishes_the_other_is_offered() {
 }
 
 #[tokio::test]
+async fn the_first_transport_for_receiving_is_the_one() {
+    let program = Program::start().await;
+    let (mut ada, mut bob) = (program.client("r", "ada").await, program.client("r", "bob").await);
+    let transport = join(&mut ada, "Ada").await;
+    let mut made = Vec::new();
+    for _ in 0..6 {
+        let transport = bob.request("createWebRtcTransport", json!({"consuming": true})).await.expect("a transport");
+        made.push(transport["id"].clone());
+    }
+    join(&mut bob, "Bob").await;
+    ada.request("publish", json!({"transportId": transport, "sdp": offer("sendonly", "aaaa")}))
+        .await
+        .expect("published");
+    assert_eq!(bob.asked("subscribe").await.1["transportId"], made[0]);
+}
+
+#[tokio::test]
 async fn an_ice_restart_gives_new_credentials_in_both_directions() {
     let program = Program::start().await;
     let (mut ada, mut bob) = (program.client("r", "ada").await, program.client("r", "bob").await);

@@ -4,6 +4,7 @@ mod common;
 
 use common::Program;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn a_bad_request_gets_an_error_that_names_the_field_and_the_room_goes_on() {
@@ -38,7 +39,21 @@ async fn what_is_malformed_is_dropped_without_a_reply() {
     ] {
         client.send_text(text).await;
     }
+    client.send(Message::binary(&br#"{"request":true,"id":7,"method":"join"}"#[..])).await.expect("sent");
     assert_eq!(client.unexpected().await, Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_ends_its_own_connection_only() {
+    let program = Program::start().await;
+    let (mut ada, mut bob) = (program.client("r", "ada").await, program.client("r", "bob").await);
+    ada.request("join", json!({})).await.expect("joined");
+    bob.request("join", json!({})).await.expect("joined");
+    // The server may hang up before it has read it all.
+    let _ = ada.send(Message::text("x".repeat(960_001))).await;
+    ada.closed().await;
+    assert_eq!(bob.notification("peerClosed").await, json!({"peerId": "ada"}));
+    bob.request("createWebRtcTransport", json!({})).await.expect("the room goes on");
 }
 
 #[tokio::test]
@@ -101,6 +116,7 @@ async fn capabilities_and_transports_have_the_shapes_that_mediasoup_client_expec
     assert_ne!(restarted["password"], transport["iceParameters"]["password"]);
     let stats = client.request("getTransportStats", json!({"transportId": transport["id"]})).await.expect("statistics");
     assert_eq!(stats[0]["type"], "webrtc-transport");
+    assert_eq!(stats[0]["maxIncomingBitrate"], 1_500_000);
 
     let tcp = client.request("createWebRtcTransport", json!({"forceTcp": true})).await.expect("a transport");
     assert!(

@@ -3,7 +3,7 @@
 //
 //   state     "lobby", "connecting", "joined", "reconnecting", "left", "failed"
 //   room, peerId, name, synthetic, micOn, camOn
-//   error     the last error sentence shown, or null
+//   error     the last sentence about something that went wrong, or null
 //   joins     how many times the room was joined: 1, and one more for each rejoin
 //   sending, receiving   the RTCPeerConnections, or null
 //   peers     the others: [{id, name, micOn, camOn, audio, video}], the last two ids of consumers or null

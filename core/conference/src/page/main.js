@@ -2,14 +2,18 @@
 
 import { exposeHooks } from "./hooks.js";
 import { Media } from "./media.js";
+import { Notices } from "./notices.js";
 import { Panel } from "./plots.js";
-import { Session } from "./session.js";
+import { Session, cutName, cutRoom } from "./session.js";
 import { Statistics } from "./statistics.js";
-import { Stage, icon } from "./tiles.js";
+import { Stage } from "./tiles.js";
 
 const SPEAKING_INTERVAL = 200;
 const STATISTICS_INTERVAL = 1000;
-const TOAST_TIME = 7000;
+// A browser that may use the devices opens them sooner; one that takes longer is asking the person.
+const ASKING_PATIENCE = 1000;
+const LONG_TOAST_TIME = 15_000;
+const LOOPBACK = /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\])$/;
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
@@ -19,35 +23,44 @@ class Page {
   session = null;
   media = null;
   lastError = null;
-  name = (query.get("name") ?? remembered("name") ?? "").trim();
-  room = (query.get("room") ?? "").trim();
+  name = cutName((query.get("name") ?? remembered("name") ?? "").trim());
+  room = cutRoom((query.get("room") ?? "").trim());
 
-  #stage = new Stage($("stage"));
+  #stage = new Stage({ element: $("stage"), inner: $("tiles"), invitation: $("alone") });
+  #notices = new Notices({ status: $("status"), text: $("status-text"), countdown: $("status-countdown"), action: $("status-action"), toasts: $("toasts") });
   #panel = new Panel($("stats-body"));
   #statistics = new Statistics();
-  #opening = null;
   #timers = [];
+  #lastState = null;
+  #askedAt = 0;
+  // Where others find this server, if not at the address that this page was opened with.
+  #reachable = null;
 
   start() {
     $("name").value = this.name;
     $("room").value = this.room || suggestRoom();
-    if (this.room) $("lobby-hint").textContent = `You are invited to the room “${this.room}”.`;
+    this.#showHint();
+    $("room").addEventListener("input", () => this.#showHint());
+    for (const id of ["name", "room"]) $(id).addEventListener("input", () => this.#showFieldError(null));
     $("join-form").onsubmit = (event) => {
       event.preventDefault();
       this.#submit();
     };
-    for (const id of ["mic", "lobby-mic"]) $(id).onclick = () => this.setMic(!this.media?.micOn);
-    for (const id of ["cam", "lobby-cam"]) $(id).onclick = () => this.setCam(!this.media?.camOn);
+    for (const id of ["mic", "lobby-mic"]) $(id).onclick = () => this.setMic(!this.media.micOn);
+    for (const id of ["cam", "lobby-cam"]) $(id).onclick = () => this.setCam(!this.media.camOn);
     $("leave").onclick = () => this.leave();
-    $("copy").onclick = () => this.#copyLink();
+    for (const id of ["copy", "alone-copy"]) $(id).onclick = () => this.#copyLink();
+    $("alone-link").onfocus = () => $("alone-link").select();
     $("stats-toggle").onclick = () => this.#toggleStatistics();
     $("stats-close").onclick = () => this.#toggleStatistics(false);
-    $("unblock").onclick = () => this.#unblock();
     this.#stage.addEventListener("blocked", () => { $("unblock").hidden = false; });
     addEventListener("keydown", (event) => this.#key(event));
-    addEventListener("pointerdown", () => this.media?.resume());
+    // Any gesture lets sound play.
+    for (const gesture of ["click", "keydown"]) addEventListener(gesture, () => this.#unblock());
     addEventListener("pagehide", () => this.session?.leave());
+    this.#learnReachable();
     this.#openMedia();
+    if (this.room !== (query.get("room") ?? "").trim()) this.#notices.toast("The name of this room is too long, so it was cut.", { time: LONG_TOAST_TIME });
     if (flag("join")) {
       this.name ||= "Guest";
       this.room ||= $("room").value;
@@ -57,18 +70,17 @@ class Page {
     }
   }
 
-  async join() {
+  join() {
     if (this.session && this.session.state !== "left" && this.session.state !== "failed") return;
-    $("join").disabled = true;
     this.lastError = null;
-    await this.#openMedia();
     this.media.setName(this.name);
-    this.#showRoom();
     const session = new Session({ room: this.room, name: this.name, media: this.media, tcpOnly: query.get("transport") === "tcp" });
     this.session = session;
+    this.#lastState = null;
+    this.#showRoom();
     session.addEventListener("state", () => this.#stateChanged());
     session.addEventListener("peers", ({ detail }) => this.#peersChanged(detail));
-    session.addEventListener("problem", ({ detail }) => this.#toast(detail, "error"));
+    session.addEventListener("problem", ({ detail }) => this.#notices.toast(detail));
     this.#timers = [
       setInterval(() => this.#listen(), SPEAKING_INTERVAL),
       setInterval(() => this.#sample(), STATISTICS_INTERVAL),
@@ -84,45 +96,70 @@ class Page {
   }
 
   async setMic(on) {
-    await this.media?.setMic(on);
+    await this.media.setMic(on);
   }
 
   async setCam(on) {
-    await this.media?.setCam(on);
+    await this.media.setCam(on);
   }
 
-  // Devices are opened once, and again after a conversation has ended.
+  // Devices are opened once, and again after a conversation has ended, with what was muted still muted.
   #openMedia() {
-    if (!this.media) {
-      this.media = new Media(this.name);
-      this.media.addEventListener("changed", () => this.#mediaChanged());
-      this.media.addEventListener("blocked", () => { $("unblock").hidden = false; });
-      this.#opening = this.media.open(flag("fake"));
-    }
-    return this.#opening;
+    const { micOn, camOn } = this.media ?? {};
+    const media = new Media({ name: this.name, micOn, camOn, forceSynthetic: flag("fake") });
+    this.media = media;
+    this.#askedAt = performance.now();
+    media.addEventListener("changed", () => this.#mediaChanged());
+    media.addEventListener("missing", () => this.#tellMissing());
+    media.addEventListener("blocked", () => { $("unblock").hidden = false; });
+    setTimeout(() => this.#showStatus(), ASKING_PATIENCE);
+    media.open();
+  }
+
+  // In the lobby the note stands in the preview.
+  #tellMissing() {
+    if (!$("room-view").hidden) this.#notices.toast(this.media.note, { time: LONG_TOAST_TIME });
   }
 
   #submit() {
     this.name = $("name").value.trim();
     this.room = $("room").value.trim();
-    for (const [id, value] of [["name", this.name], ["room", this.room]]) $(id).setAttribute("aria-invalid", String(!value));
     const missing = !this.name ? "name" : !this.room ? "room" : null;
-    $("field-error").hidden = !missing;
     if (missing) {
-      $("field-error").textContent = missing === "name" ? "Tell the others your name." : "Choose a room: any word will do.";
+      this.#showFieldError(missing === "name" ? "Tell the others your name." : "Choose a room: any word will do.", missing);
       $(missing).focus();
       return;
     }
     remember("name", this.name);
     this.join();
+    // The button that had it is gone.
+    $("room-name").focus();
   }
 
-  #showLobby() {
+  #showHint() {
+    const invited = this.room && $("room").value.trim() === this.room;
+    $("lobby-hint").textContent = invited ? `You are invited to the room “${this.room}”.` : "Everyone who opens the same room meets there.";
+  }
+
+  // `sentence` is about one field, or about none in particular.
+  #showFieldError(sentence, about = null) {
+    $("field-error").hidden = !sentence;
+    $("field-error").textContent = sentence ?? "";
+    for (const id of ["name", "room"]) {
+      $(id).setAttribute("aria-invalid", String(id === about));
+      if (id === about) $(id).setAttribute("aria-describedby", "field-error");
+      else $(id).removeAttribute("aria-describedby");
+    }
+  }
+
+  // `sentence` is why one is here again, or null.
+  #showLobby(sentence = null) {
     document.title = "Conference";
     $("room-view").hidden = true;
     $("lobby").hidden = false;
-    $("join").disabled = false;
-    $(this.name ? "join" : "name").focus();
+    this.#showFieldError(sentence);
+    // On a phone the keyboard would cover what there is to see first.
+    if (matchMedia("(pointer: fine)").matches) $(this.name ? "join" : "name").focus();
     this.#mediaChanged();
   }
 
@@ -137,33 +174,49 @@ class Page {
   }
 
   #stateChanged() {
-    const { session } = this;
-    const { state } = session;
-    const sentences = { connecting: "Connecting…", reconnecting: "Reconnecting…" };
-    $("banner").hidden = !sentences[state];
-    $("banner").textContent = sentences[state] ?? "";
+    const { state, trouble, failure } = this.session;
+    const before = this.#lastState;
+    this.#lastState = state;
+    if (trouble || failure) this.lastError = failure ?? trouble.sentence;
+    if (state === "left" || state === "failed") {
+      this.#ended(failure);
+      return;
+    }
+    this.#showStatus();
     $("stage").classList.toggle("stale", state === "reconnecting");
-    if (state === "joined") announce(`You are in the room ${this.room}.`);
-    if (state === "left" || state === "failed") this.#ended();
-    else this.#peersChanged();
+    if (state === "joined" && before !== "joined") announce(`You are in the room ${this.room}.`);
+    this.#peersChanged();
   }
 
-  #ended() {
+  #showStatus() {
+    const { session, media } = this;
+    if ($("room-view").hidden) this.#notices.show(null);
+    else if (session.trouble) this.#notices.show(troubleStatus(session));
+    else if (media.opening && performance.now() - this.#askedAt >= ASKING_PATIENCE) {
+      const action = { label: "Continue without", run: () => media.skip() };
+      this.#notices.show({ sentence: "Allow the camera and microphone, or continue without them.", action });
+    } else if (session.state === "connecting") this.#notices.show({ sentence: "Connecting…" });
+    else if (session.state === "reconnecting") this.#notices.show({ sentence: "Reconnecting…" });
+    else this.#notices.show(session.mediaConnected ? null : { sentence: "Connecting media…" });
+  }
+
+  #ended(failure) {
     this.#timers.forEach(clearInterval);
     this.#stage.clear();
     this.#panel.clear();
     this.#toggleStatistics(false);
     $("unblock").hidden = true;
+    $("stage").classList.remove("stale");
     this.media.close();
-    this.media = null;
-    // The lobby opens the devices again, for its preview.
+    this.#showLobby(failure);
+    this.#showStatus();
+    // For the preview.
     this.#openMedia();
-    this.#showLobby();
   }
 
   #peersChanged({ joined, left } = {}) {
     const { session, media } = this;
-    if (!session || !media) return;
+    if (!session || $("room-view").hidden) return;
     if (joined) announce(`${joined} has joined.`);
     if (left) announce(`${left} has left.`);
     const self = {
@@ -171,6 +224,7 @@ class Page {
       name: this.name,
       self: true,
       mirrored: !media.syntheticVideo,
+      synthetic: syntheticWord(media),
       micOn: media.micOn,
       camOn: media.camOn,
       videoTrack: media.videoTrack,
@@ -183,15 +237,14 @@ class Page {
       audioTrack: audio?.track,
       videoTrack: video?.track,
     }));
-    this.#stage.show([...others, self]);
-    const count = others.length + 1;
-    $("head-count").textContent = count === 1 ? "only you" : `${count} people`;
-    $("alone").hidden = others.length > 0 || session.state !== "joined";
+    const alone = others.length === 0 && session.joins > 0;
+    if (alone) $("alone-link").value = this.#link();
+    this.#stage.show([...others, self], { invite: alone });
+    $("head-count").textContent = alone ? "only you" : others.length ? `${others.length + 1} people` : "";
   }
 
   #mediaChanged() {
     const { media } = this;
-    if (!media) return;
     for (const id of ["mic", "lobby-mic"]) showSwitch($(id), media.micOn, "mic");
     for (const id of ["cam", "lobby-cam"]) showSwitch($(id), media.camOn, "cam");
     const preview = $("preview");
@@ -203,11 +256,17 @@ class Page {
     figure.toggleAttribute("data-off", !shown);
     figure.classList.toggle("unmirrored", media.syntheticVideo);
     $("preview-note").textContent = media.note || (shown ? "" : media.camOn ? "Waiting for your camera and microphone…" : "Your camera is off.");
+    this.#showStatus();
     this.#peersChanged();
   }
 
   async #listen() {
     const { session } = this;
+    // Who is not connected is not heard.
+    if (session?.state !== "joined") {
+      this.#stage.speak(new Map());
+      return;
+    }
     const levels = new Map();
     const heard = new Map();
     for (const receiver of session?.receiving?.getReceivers() ?? []) {
@@ -222,10 +281,11 @@ class Page {
   }
 
   async #sample() {
-    if ($("stats").hidden) return;
     const { session } = this;
     const sample = await this.#statistics.sample(session);
-    if (session === this.session && !$("stats").hidden) this.#panel.show(sample);
+    if (session !== this.session || $("room-view").hidden) return;
+    this.#panel.add(sample);
+    this.#panel.draw();
   }
 
   #toggleStatistics(open = $("stats").hidden) {
@@ -233,55 +293,64 @@ class Page {
     const inside = $("stats").contains(document.activeElement);
     $("stats").hidden = !open;
     button.setAttribute("aria-expanded", String(open));
-    if (open) this.#sample();
+    if (open) this.#panel.draw();
     else if (inside) button.focus();
   }
 
-  async #copyLink() {
-    const url = new URL("/", location.href);
-    url.searchParams.set("room", this.room);
+  // At an address of this very machine, only this machine finds the page.
+  async #learnReachable() {
+    if (!LOOPBACK.test(location.hostname)) return;
     try {
-      await navigator.clipboard.writeText(url.href);
-      this.#toast("The link is copied: whoever opens it meets you here.");
+      const { urls } = await (await fetch("/reachable.json")).json();
+      this.#reachable = urls.find((url) => !LOOPBACK.test(new URL(url).hostname)) ?? null;
+      this.#peersChanged();
     } catch {
-      this.#toast(`This is the link to send: ${url.href}`);
+      // Then the link is good for this machine.
+    }
+  }
+
+  #link() {
+    const url = new URL("/", this.#reachable ?? location.href);
+    url.searchParams.set("room", this.room);
+    return url.href;
+  }
+
+  async #copyLink() {
+    const link = this.#link();
+    try {
+      await navigator.clipboard.writeText(link);
+      this.#notices.toast("The link is copied: whoever opens it meets you here.");
+    } catch {
+      this.#notices.toast("This is the link to send:", { link, time: null });
     }
   }
 
   async #unblock() {
     $("unblock").hidden = true;
-    await this.media?.resume();
+    await this.media.resume();
     await this.#stage.play();
   }
 
   #key(event) {
     const typing = event.target.closest?.("input, textarea, select");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat || $("room-view").hidden) return;
-    if (event.key === "m") this.setMic(!this.media.micOn);
-    else if (event.key === "v") this.setCam(!this.media.camOn);
-    else if (event.key === "s") this.#toggleStatistics();
-    else if (event.key === "Escape" && !$("stats").hidden) this.#toggleStatistics(false);
+    // Where a keyboard has no Latin letters, the keys in their places.
+    const key = /^[a-z]$/i.test(event.key) ? event.key.toLowerCase() : event.code.replace(/^Key/, "").toLowerCase();
+    if (key === "m") this.setMic(!this.media.micOn);
+    else if (key === "v") this.setCam(!this.media.camOn);
+    else if (key === "s") this.#toggleStatistics();
+    else if (key === "escape" && !$("stats").hidden) this.#toggleStatistics(false);
   }
+}
 
-  #toast(text, kind = "info") {
-    if (kind === "error") this.lastError = text;
-    const same = [...$("toasts").children].find((toast) => toast.firstChild.textContent === text);
-    same?.remove();
-    const toast = document.createElement("div");
-    toast.className = `toast ${kind}`;
-    toast.setAttribute("role", kind === "error" ? "alert" : "status");
-    const sentence = document.createElement("span");
-    sentence.textContent = text;
-    const close = document.createElement("button");
-    close.className = "round small";
-    close.type = "button";
-    close.setAttribute("aria-label", "Dismiss");
-    close.append(icon("i-close"));
-    close.onclick = () => toast.remove();
-    toast.append(sentence, close);
-    $("toasts").append(toast);
-    setTimeout(() => toast.remove(), TOAST_TIME);
-  }
+function troubleStatus(session) {
+  const { sentence, retryAt } = session.trouble;
+  return { sentence, retryAt, action: retryAt === null ? null : { label: "Try now", run: () => session.retry() } };
+}
+
+function syntheticWord({ syntheticAudio, syntheticVideo }) {
+  if (syntheticAudio && syntheticVideo) return "synthetic";
+  return syntheticVideo ? "synthetic picture" : syntheticAudio ? "synthetic tone" : "";
 }
 
 function showSwitch(button, on, name) {

@@ -1,78 +1,112 @@
 // What is sent: camera and microphone, or a synthetic source where there is none.
 
-const VIDEO = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } };
-const AUDIO = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+import { Synthetic } from "./synthetic.js";
 
-// Events: "changed" whenever a track, a state or the note has changed; "blocked" when the tone waits for a gesture.
+const WANTED = {
+  audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+  video: { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } },
+};
+const KINDS = Object.keys(WANTED);
+// Why a device is not used, other than the names of the browser's errors.
+const FORCED = "forced";
+const UNSUPPORTED = "unsupported";
+const SKIPPED = "skipped";
+const GONE = "gone";
+
+// Events: "changed" whenever a track, a state or the note has changed; "missing" when a device that was asked for
+// cannot be used, which the note then tells; "blocked" when the tone waits for a gesture.
 export class Media extends EventTarget {
   audioTrack = null;
   videoTrack = null;
-  micOn = true;
-  camOn = true;
-  // Whether what is sent is made by the page.
-  syntheticAudio = false;
-  syntheticVideo = false;
-  // A sentence about what is missing, or "".
-  note = "";
+  micOn;
+  camOn;
+  // Whether the devices are being asked for, perhaps the person.
+  opening = false;
 
   #name;
+  #forced;
+  #closed = false;
   #synthetic = null;
+  // Why the synthetic source is used instead, by kind; else null.
+  #missing = { audio: null, video: null };
+  // Counts what was asked of each device. A browser may take its time to answer, and an answer to anything but the
+  // latest question is given back, so that no camera stays on that nobody asked for.
+  #turns = { audio: 0, video: 0 };
 
-  constructor(name) {
+  constructor({ name, micOn = true, camOn = true, forceSynthetic = false }) {
     super();
     this.#name = name;
+    this.micOn = micOn;
+    this.camOn = camOn;
+    this.#forced = forceSynthetic;
+  }
+
+  // Whether what is sent is made by the page.
+  get syntheticAudio() {
+    return this.#missing.audio !== null;
+  }
+
+  get syntheticVideo() {
+    return this.#missing.video !== null;
   }
 
   get synthetic() {
     return this.syntheticAudio || this.syntheticVideo;
   }
 
-  // Opens the devices; where that fails, the synthetic source takes their place. Never throws.
-  async open(forceSynthetic) {
-    let stream = null;
-    if (forceSynthetic) {
-      this.note = "A synthetic picture and tone are sent.";
-    } else {
-      stream = await this.#openDevices();
+  // A sentence about what is missing, or "".
+  get note() {
+    const { audio, video } = this.#missing;
+    if (audio && audio === video) return sentence(audio, "camera and microphone", "a synthetic picture and tone are");
+    const sentences = [video && sentence(video, "camera", "a synthetic picture is"), audio && sentence(audio, "microphone", "a synthetic tone is")];
+    return sentences.filter(Boolean).join(" ");
+  }
+
+  // Opens the devices; where that fails, the synthetic source takes their place. Never throws. A camera that is off is
+  // left alone.
+  async open() {
+    if (this.#forced) {
+      for (const kind of KINDS) this.#replace(kind, FORCED);
+      this.#apply();
+      return;
     }
-    this.audioTrack = stream?.getAudioTracks()[0] ?? null;
-    this.videoTrack = stream?.getVideoTracks()[0] ?? null;
-    if (!this.audioTrack) {
-      this.syntheticAudio = true;
-      this.audioTrack = this.#source().audioTrack();
+    this.opening = true;
+    const missing = await this.#ask(this.camOn ? KINDS : ["audio"]);
+    this.opening = false;
+    this.#apply();
+    if (missing) this.dispatchEvent(new Event("missing"));
+    // It may have been switched on meanwhile.
+    if (this.camOn && !this.videoTrack) await this.#retry("video");
+  }
+
+  // Goes on without the devices that the person has not allowed yet.
+  skip() {
+    if (!this.opening) return;
+    this.opening = false;
+    for (const kind of KINDS) {
+      this.#turns[kind] += 1;
+      if (!this[`${kind}Track`]) this.#replace(kind, SKIPPED);
     }
-    if (!this.videoTrack) {
-      this.syntheticVideo = true;
-      this.videoTrack = this.#source().videoTrack();
-    }
-    this.#watch();
     this.#apply();
   }
 
   async setMic(on) {
     this.micOn = on;
     this.#apply();
+    if (on && this.syntheticAudio) await this.#retry("audio");
   }
 
   // A camera that is switched off is released, so that its light goes out.
   async setCam(on) {
     this.camOn = on;
     if (!on && !this.syntheticVideo) {
+      // While both devices are asked for, the answer still counts for the microphone.
+      if (!this.opening) this.#turns.video += 1;
       this.videoTrack?.stop();
       this.videoTrack = null;
     }
-    if (on && !this.videoTrack) {
-      try {
-        const stream = await navigator.mediaDevices.getUserMedia({ video: VIDEO });
-        this.videoTrack = stream.getVideoTracks()[0];
-      } catch (error) {
-        this.note = sentence(error, "camera");
-        this.syntheticVideo = true;
-        this.videoTrack = this.#source().videoTrack();
-      }
-      this.#watch();
-    }
     this.#apply();
+    if (on && (!this.videoTrack || this.syntheticVideo)) await this.#retry("video");
   }
 
   setName(name) {
@@ -86,60 +120,70 @@ export class Media extends EventTarget {
   }
 
   close() {
-    this.audioTrack?.stop();
-    this.videoTrack?.stop();
+    this.#closed = true;
+    for (const kind of KINDS) {
+      this.#turns[kind] += 1;
+      this[`${kind}Track`]?.stop();
+      this[`${kind}Track`] = null;
+    }
     this.#synthetic?.close();
-    this.audioTrack = this.videoTrack = this.#synthetic = null;
-    this.syntheticAudio = this.syntheticVideo = false;
+    this.#synthetic = null;
   }
 
-  async #openDevices() {
-    if (!navigator.mediaDevices?.getUserMedia) {
-      this.note = "This browser gives no access to cameras here, so a synthetic picture and tone are sent.";
-      return null;
-    }
-    try {
-      const stream = await navigator.mediaDevices.getUserMedia({ audio: AUDIO, video: VIDEO });
-      this.note = "";
-      return stream;
-    } catch (both) {
-      // Perhaps only one of the two is there.
-      for (const [kind, wanted, missing] of [["audio", AUDIO, "camera"], ["video", VIDEO, "microphone"]]) {
-        try {
-          const stream = await navigator.mediaDevices.getUserMedia({ [kind]: wanted });
-          this.note = sentence(both, missing);
-          return stream;
-        } catch {
-          // The next one, then.
-        }
+  // Who switches on what could not be had before may have made room for it meanwhile.
+  async #retry(kind) {
+    if (this.#forced || this.#closed || this.opening) return;
+    const missing = await this.#ask([kind]);
+    this.#apply();
+    if (missing) this.dispatchEvent(new Event("missing"));
+  }
+
+  // Resolves to whether one of the devices could not be had. They are asked for together, so that the person is asked
+  // once; where that fails, perhaps only one of them is there.
+  async #ask(kinds) {
+    const turns = kinds.map((kind) => [kind, ++this.#turns[kind]]);
+    const { tracks, reason } = await openDevices(kinds);
+    let missing = false;
+    for (const [kind, turn] of turns) {
+      const track = tracks.find((candidate) => candidate.kind === kind);
+      if (turn !== this.#turns[kind]) {
+        track?.stop();
+      } else if (track) {
+        this.#take(kind, track);
+      } else if (kinds.length > 1) {
+        missing = (await this.#ask([kind])) || missing;
+      } else {
+        missing = true;
+        this.#replace(kind, reason);
       }
-      this.note = sentence(both, "camera and microphone");
-      return null;
     }
+    return missing;
   }
 
-  #source() {
+  #take(kind, track) {
+    this[`${kind}Track`]?.stop();
+    this[`${kind}Track`] = null;
+    this.#missing[kind] = null;
+    if (kind === "video" && !this.camOn) {
+      track.stop();
+      return;
+    }
+    this[`${kind}Track`] = track;
+    // A device that is pulled out ends its track.
+    track.onended = () => {
+      if (this[`${kind}Track`] !== track) return;
+      this.#replace(kind, GONE);
+      this.#apply();
+      this.dispatchEvent(new Event("missing"));
+    };
+  }
+
+  #replace(kind, reason) {
+    const had = this.#missing[kind] && this[`${kind}Track`];
+    this.#missing[kind] = reason;
+    if (had) return;
     this.#synthetic ??= new Synthetic(this.#name, () => this.dispatchEvent(new Event("blocked")));
-    return this.#synthetic;
-  }
-
-  // A device that is pulled out ends its track.
-  #watch() {
-    const { audioTrack, videoTrack } = this;
-    audioTrack.onended = () => {
-      if (this.audioTrack !== audioTrack) return;
-      this.note = "The microphone is gone, so a synthetic tone is sent.";
-      this.syntheticAudio = true;
-      this.audioTrack = this.#source().audioTrack();
-      this.#apply();
-    };
-    videoTrack.onended = () => {
-      if (this.videoTrack !== videoTrack) return;
-      this.note = "The camera is gone, so a synthetic picture is sent.";
-      this.syntheticVideo = true;
-      this.videoTrack = this.#source().videoTrack();
-      this.#apply();
-    };
+    this[`${kind}Track`] = kind === "audio" ? this.#synthetic.audioTrack() : this.#synthetic.videoTrack();
   }
 
   #apply() {
@@ -149,133 +193,28 @@ export class Media extends EventTarget {
   }
 }
 
-function sentence(error, what) {
-  const instead = what === "camera" ? "a synthetic picture is" : what === "microphone" ? "a synthetic tone is" : "a synthetic picture and tone are";
+// Never throws: without tracks there is a reason.
+async function openDevices(kinds) {
+  if (!navigator.mediaDevices?.getUserMedia) return { tracks: [], reason: UNSUPPORTED };
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia(Object.fromEntries(kinds.map((kind) => [kind, WANTED[kind]])));
+    return { tracks: stream.getTracks(), reason: null };
+  } catch (error) {
+    return { tracks: [], reason: error.name };
+  }
+}
+
+function sentence(reason, devices, instead) {
+  if (reason === FORCED) return "A synthetic picture and tone are sent.";
+  const anyOf = devices.replace(" and ", " or ");
+  const are = devices === anyOf ? "is" : "are";
   const reasons = {
-    NotAllowedError: `Access to the ${what} was denied`,
-    NotFoundError: `No ${what.replace(" and ", " or ")} was found`,
-    NotReadableError: `Another program uses the ${what}`,
+    [UNSUPPORTED]: `This browser gives no access to a ${anyOf} here`,
+    [SKIPPED]: `The ${devices} ${are} not in use`,
+    [GONE]: `The ${devices} ${are} gone`,
+    NotAllowedError: `Access to the ${devices} was denied`,
+    NotFoundError: `No ${anyOf} was found`,
+    NotReadableError: `Another program uses the ${devices}`,
   };
-  return `${reasons[error?.name] ?? `The ${what} could not be opened`}, so ${instead} sent.`;
-}
-
-// A picture that moves and a tone that swells, both quiet.
-class Synthetic {
-  #name;
-  #canvas = null;
-  #drawing = null;
-  #audio = null;
-  #generating = null;
-  #onBlocked;
-
-  constructor(name, onBlocked) {
-    this.#name = name;
-    this.#onBlocked = onBlocked;
-  }
-
-  setName(name) {
-    this.#name = name;
-  }
-
-  videoTrack() {
-    if (!this.#canvas) {
-      this.#canvas = document.createElement("canvas");
-      this.#canvas.width = 640;
-      this.#canvas.height = 360;
-      const context = this.#canvas.getContext("2d", { alpha: false });
-      const hue = hueOf(this.#name || String(Math.random()));
-      const draw = () => this.#draw(context, hue, performance.now() / 1000);
-      draw();
-      this.#drawing = setInterval(draw, 40);
-    }
-    return this.#canvas.captureStream(25).getVideoTracks()[0];
-  }
-
-  audioTrack() {
-    const frequency = 196 * 2 ** ((hueOf(this.#name || "") % 12) / 12);
-    return this.#generatedTrack(frequency) ?? this.#oscillatorTrack(frequency);
-  }
-
-  async resume() {
-    if (this.#audio?.state === "suspended") await this.#audio.resume().catch(() => {});
-  }
-
-  close() {
-    clearInterval(this.#drawing);
-    clearInterval(this.#generating);
-    this.#audio?.close();
-  }
-
-  #oscillatorTrack(frequency) {
-    this.#audio ??= new AudioContext();
-    const oscillator = new OscillatorNode(this.#audio, { frequency });
-    const swell = new OscillatorNode(this.#audio, { frequency: 0.5 });
-    const depth = new GainNode(this.#audio, { gain: 0.04 });
-    const level = new GainNode(this.#audio, { gain: 0.06 });
-    const output = new MediaStreamAudioDestinationNode(this.#audio, { channelCount: 1 });
-    swell.connect(depth).connect(level.gain);
-    oscillator.connect(level).connect(output);
-    oscillator.start();
-    swell.start();
-    setTimeout(() => { if (this.#audio.state === "suspended") this.#onBlocked(); }, 1000);
-    return output.stream.getAudioTracks()[0];
-  }
-
-  // Where the browser lets the page write samples itself, the tone needs no AudioContext, which would stay silent
-  // until a gesture.
-  #generatedTrack(frequency) {
-    if (!("MediaStreamTrackGenerator" in window && "AudioData" in window)) return null;
-    const track = new MediaStreamTrackGenerator({ kind: "audio" });
-    const writer = track.writable.getWriter();
-    const sampleRate = 48_000;
-    const started = performance.now();
-    let written = 0;
-    this.#generating = setInterval(() => {
-      // Catch up with the clock in pieces of 10 ms, but never by more than a tenth of a second.
-      const due = Math.floor(((performance.now() - started) / 1000) * sampleRate);
-      if (due - written > sampleRate / 10) written = due - 480;
-      while (written + 480 <= due) {
-        const data = new Float32Array(480);
-        for (let i = 0; i < 480; i++) {
-          const t = (written + i) / sampleRate;
-          data[i] = (0.06 + 0.04 * Math.sin(Math.PI * t)) * Math.sin(2 * Math.PI * frequency * t);
-        }
-        const timestamp = Math.round((written / sampleRate) * 1e6);
-        const samples = { format: "f32-planar", sampleRate, numberOfFrames: 480, numberOfChannels: 1, timestamp, data };
-        writer.write(new AudioData(samples)).catch(() => clearInterval(this.#generating));
-        written += 480;
-      }
-    }, 10);
-    return track;
-  }
-
-  #draw(context, hue, t) {
-    const { width, height } = context.canvas;
-    const sky = context.createLinearGradient(0, 0, width, height);
-    sky.addColorStop(0, `hsl(${hue} 38% 30%)`);
-    sky.addColorStop(1, `hsl(${(hue + 50) % 360} 42% 46%)`);
-    context.fillStyle = sky;
-    context.fillRect(0, 0, width, height);
-    for (let i = 0; i < 6; i++) {
-      const x = width * (0.5 + 0.42 * Math.sin(t * (0.23 + i * 0.05) + i * 1.7));
-      const y = height * (0.5 + 0.4 * Math.cos(t * (0.31 + i * 0.04) + i * 2.3));
-      context.fillStyle = `hsl(${(hue + i * 24) % 360} 60% 68% / 26%)`;
-      context.beginPath();
-      context.arc(x, y, 34 + 16 * Math.sin(t + i), 0, 2 * Math.PI);
-      context.fill();
-    }
-    context.fillStyle = "rgb(255 255 255 / 92%)";
-    context.textAlign = "center";
-    context.font = "600 44px system-ui, sans-serif";
-    context.fillText(this.#name || "Guest", width / 2, height / 2, width - 60);
-    context.font = "400 22px system-ui, sans-serif";
-    context.fillText(new Date().toLocaleTimeString(), width / 2, height / 2 + 40);
-  }
-}
-
-// A stable colour for a name, in degrees.
-export function hueOf(text) {
-  let hash = 7;
-  for (const character of text) hash = (hash * 31 + character.codePointAt(0)) % 9973;
-  return hash % 360;
+  return `${reasons[reason] ?? `The ${devices} could not be opened`}, so ${instead} sent.`;
 }

@@ -1,15 +1,27 @@
 // protoo: requests, responses and notifications as JSON over a WebSocket that comes back by itself.
 //
-// Events: "open" (each time), "lost" (it will be tried again; detail: seconds until then), "closed" (for good;
-// detail: why, a sentence), "notification" (detail: {method, data}). Requests of the server go to `onRequest`.
+// Events: "open" (each time), "lost" (it will be tried again; detail: {code, reason, delay, failures}: the WebSocket's
+// close code and reason, the milliseconds until then, and how many times in a row it has failed), "closed" (for good;
+// detail: why), "notification" (detail: {method, data}). Requests of the server go to `onRequest`.
 
-const RETRY_DELAYS = [0, 1, 2, 4, 8];
+const RETRY_DELAYS = [0, 1000, 2000, 4000, 8000];
+const CONNECT_TIMEOUT = 10_000;
 const LASTING = 5000;
 const REQUEST_TIMEOUT = 20_000;
 // The server's way of saying "stay away".
 const CLOSED_FOR_GOOD = 4000;
+// Our own way of giving up a socket.
+export const GIVEN_UP = 3000;
 
-export class RequestError extends Error {}
+export class RequestError extends Error {
+  // The server's `errorCode`, or null when no answer came.
+  code;
+
+  constructor(reason, code = null) {
+    super(reason);
+    this.code = code;
+  }
+}
 
 export class Protoo extends EventTarget {
   // async (method, data) => data of the response; what it throws becomes an error response.
@@ -37,7 +49,9 @@ export class Protoo extends EventTarget {
     this.#stopped = false;
     const socket = new WebSocket(this.#url, "protoo");
     this.#socket = socket;
+    const patience = setTimeout(() => { if (this.#socket === socket) this.reconnect(); }, CONNECT_TIMEOUT);
     socket.onopen = () => {
+      clearTimeout(patience);
       // A connection that does not last counts as a failure too.
       setTimeout(() => { if (this.#socket === socket) this.#failures = 0; }, LASTING);
       this.dispatchEvent(new Event("open"));
@@ -46,17 +60,19 @@ export class Protoo extends EventTarget {
       if (this.#socket === socket && typeof data === "string") this.#receive(socket, data);
     };
     socket.onclose = ({ code, reason }) => {
+      clearTimeout(patience);
       if (this.#socket === socket) this.#lose(code, reason);
     };
   }
 
-  // Gives up this socket and makes another at once: for when it is known to be dead before the system notices.
-  reconnect() {
+  // Gives up this socket and makes another: for when it is known to be dead before the system notices. In
+  // `leastDelay` milliseconds at the earliest.
+  reconnect(leastDelay = 0) {
     if (this.#stopped) return;
     const socket = this.#socket;
     this.#socket = null;
-    socket?.close(3000, "reconnecting");
-    this.#lose(3000, "");
+    socket?.close(GIVEN_UP, "reconnecting");
+    this.#lose(GIVEN_UP, "", leastDelay);
   }
 
   // Tries now instead of when the delay is over.
@@ -108,7 +124,7 @@ export class Protoo extends EventTarget {
       this.#pending.delete(message.id);
       clearTimeout(waiting.timer);
       if (message.ok) waiting.resolve(message.data ?? {});
-      else waiting.reject(new RequestError(message.errorReason ?? "The server refused."));
+      else waiting.reject(new RequestError(message.errorReason ?? "no reason given", message.errorCode));
     } else if (message?.notification) {
       const detail = { method: message.method, data: message.data ?? {} };
       this.dispatchEvent(new CustomEvent("notification", { detail }));
@@ -125,7 +141,8 @@ export class Protoo extends EventTarget {
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(response));
   }
 
-  #lose(code, reason) {
+  #lose(code, reason, leastDelay = 0) {
+    clearTimeout(this.#timer);
     this.#socket = null;
     this.#failPending("The connection to the server was lost.");
     if (this.#stopped) return;
@@ -134,13 +151,13 @@ export class Protoo extends EventTarget {
       this.dispatchEvent(new CustomEvent("closed", { detail: reason }));
       return;
     }
-    const delay = RETRY_DELAYS[Math.min(this.#failures, RETRY_DELAYS.length - 1)];
+    const delay = Math.max(leastDelay, RETRY_DELAYS[Math.min(this.#failures, RETRY_DELAYS.length - 1)]);
     this.#failures += 1;
     this.#timer = setTimeout(() => {
       this.#timer = null;
       this.connect();
-    }, delay * 1000);
-    this.dispatchEvent(new CustomEvent("lost", { detail: delay }));
+    }, delay);
+    this.dispatchEvent(new CustomEvent("lost", { detail: { code, reason, delay, failures: this.#failures } }));
   }
 
   #failPending(reason) {

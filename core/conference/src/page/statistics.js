@@ -1,6 +1,8 @@
 // What both connections tell about themselves, as one plain object a moment.
 
-// The connection's own figures and one entry for each RTP stream, told apart by the sender's or receiver's track.
+// The connection's own figures and one entry for each RTP stream, told apart by the sender's or receiver's track. What is
+// not known, such as a rate before the second sample, is null. A stream's `id` names it until it is made anew; `source`
+// stays the same for the same person and kind.
 export class Statistics {
   // stream id -> {at, bytes, packets, lost} of the sample before
   #before = new Map();
@@ -11,7 +13,7 @@ export class Statistics {
     const at = performance.now();
     const owners = new Map();
     for (const peer of session?.peers.values() ?? []) {
-      for (const kind of ["audio", "video"]) if (peer[kind]) owners.set(peer[kind].track.id, peer);
+      for (const kind of ["audio", "video"]) if (peer[kind]?.track) owners.set(peer[kind].track.id, peer);
     }
     const [sending, receiving] = await Promise.all([
       this.#connection(session?.sending, at, "outbound-rtp", owners),
@@ -31,10 +33,10 @@ export class Statistics {
       ?? entries.find((entry) => entry.type === "candidate-pair" && entry.nominated && entry.state === "succeeded");
     const local = report.get(pair?.localCandidateId);
     const remote = report.get(pair?.remoteCandidateId);
-    const rtt = seconds(pair?.currentRoundTripTime);
+    const rtt = milliseconds(pair?.currentRoundTripTime);
     const streams = entries
       .filter((entry) => entry.type === type && (type === "outbound-rtp" || owners.has(entry.trackIdentifier)))
-      .map((entry) => this.#stream(entry, report, at, rtt, type === "inbound-rtp" ? owners.get(entry.trackIdentifier) : null));
+      .map((entry) => this.#stream(entry, report, at, type === "inbound-rtp" ? owners.get(entry.trackIdentifier) : null));
     return {
       state: connection.connectionState,
       iceState: connection.iceConnectionState,
@@ -47,7 +49,7 @@ export class Statistics {
     };
   }
 
-  #stream(entry, report, at, pathRtt, peer) {
+  #stream(entry, report, at, peer) {
     const inbound = entry.type === "inbound-rtp";
     const far = report.get(entry.remoteId);
     const bytes = (inbound ? entry.bytesReceived : entry.bytesSent) ?? 0;
@@ -59,16 +61,17 @@ export class Statistics {
     const source = inbound ? entry : report.get(entry.mediaSourceId);
     return {
       id,
+      source: `${peer?.id ?? "self"}-${entry.kind}-${entry.rid ?? ""}`,
       kind: entry.kind,
       peerId: peer?.id ?? null,
       name: peer?.name ?? null,
       mid: entry.mid ?? null,
       ssrc: entry.ssrc,
       codec: report.get(entry.codecId)?.mimeType ?? null,
-      bitrate: before ? Math.max(0, ((bytes - before.bytes) * 8000) / (at - before.at)) : 0,
-      loss: inbound ? lossSince(before, packets, lost) : (far?.fractionLost ?? 0),
-      rtt: seconds(far?.roundTripTime || null) ?? pathRtt,
-      jitter: seconds(inbound ? entry.jitter : far?.jitter),
+      bitrate: before ? Math.max(0, ((bytes - before.bytes) * 8000) / (at - before.at)) : null,
+      loss: inbound ? lossSince(before, packets, lost) : (far?.fractionLost ?? null),
+      rtt: milliseconds(far?.roundTripTime || null),
+      jitter: milliseconds(inbound ? entry.jitter : far?.jitter),
       bytes,
       packets,
       packetsLost: lost,
@@ -92,15 +95,15 @@ export class Statistics {
 }
 
 function lossSince(before, packets, lost) {
-  if (!before) return 0;
+  if (!before) return null;
   const newlyLost = Math.max(0, lost - before.lost);
   const expected = newlyLost + Math.max(0, packets - before.packets);
-  return expected ? newlyLost / expected : 0;
+  return expected ? newlyLost / expected : null;
 }
 
-// In milliseconds, or null.
-function seconds(value) {
-  return typeof value === "number" ? value * 1000 : null;
+// From seconds. What a browser does not tell is null.
+function milliseconds(seconds) {
+  return typeof seconds === "number" ? seconds * 1000 : null;
 }
 
 function addressOf(candidate) {

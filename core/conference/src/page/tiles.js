@@ -1,10 +1,13 @@
 // The tiles on the stage: one for each person, as large as fits.
 
-import { hueOf } from "./media.js";
+import { hueOf } from "./synthetic.js";
 
-// A tile may be anything between these two shapes, width by height.
-const NARROWEST = 1;
+// A tile may be anything between these shapes, width by height: cameras of computers are wide, those of phones are not.
+const NARROWEST = 4 / 3;
+const NARROWEST_UPRIGHT = 3 / 4;
 const WIDEST = 16 / 9;
+// With fewer people than this, one's own picture is a small one in a corner.
+const CROWD = 5;
 const LEAST_WIDTH = 140;
 const GAP = 12;
 const SPEAKING_LEVEL = 0.02;
@@ -12,19 +15,23 @@ const SPEAKING_LEVEL = 0.02;
 // Events: "blocked" when the browser does not let sound play yet.
 export class Stage extends EventTarget {
   #element;
+  #inner;
+  #invitation;
   #tiles = new Map();
 
-  #inner = document.createElement("div");
-
-  constructor(element) {
+  // `invitation` takes the place of the others while there are none. It is in the element `inner`, which is in `element`.
+  constructor({ element, inner, invitation }) {
     super();
     this.#element = element;
-    this.#element.append(this.#inner);
+    this.#inner = inner;
+    this.#invitation = invitation;
     new ResizeObserver(() => this.#layOut()).observe(element);
   }
 
-  // `people`: [{id, name, self, mirrored, micOn, camOn, audioTrack, videoTrack}]
-  show(people) {
+  // `people`: [{id, name, self, mirrored, synthetic, micOn, camOn, audioTrack, videoTrack}]; `synthetic` is a word about
+  // what is made by the page, or "".
+  show(people, { invite = false } = {}) {
+    this.#invitation.hidden = !invite;
     for (const [id, tile] of this.#tiles) {
       if (people.some((person) => person.id === id)) continue;
       tile.remove();
@@ -60,14 +67,18 @@ export class Stage extends EventTarget {
   #layOut() {
     const style = this.#element.style;
     const { clientWidth: width, clientHeight: height } = this.#element;
-    const count = this.#tiles.size;
+    const people = this.#tiles.size;
+    const inset = people > 1 && people < CROWD;
+    this.#element.classList.toggle("inset", inset);
+    const count = people - (inset ? 1 : 0) + (this.#invitation.hidden ? 0 : 1);
+    const narrowest = width < height ? NARROWEST_UPRIGHT : NARROWEST;
     if (!count || !width || !height) return;
     let best = { area: 0 };
     for (let columns = 1; columns <= count; columns++) {
       const rows = Math.ceil(count / columns);
       const cellWidth = (width - GAP * (columns - 1)) / columns;
       const cellHeight = Math.max((height - GAP * (rows - 1)) / rows, LEAST_WIDTH / WIDEST);
-      const ratio = Math.min(WIDEST, Math.max(NARROWEST, cellWidth / cellHeight));
+      const ratio = Math.min(WIDEST, Math.max(narrowest, cellWidth / cellHeight));
       const tileWidth = Math.floor(Math.min(cellWidth, cellHeight * ratio));
       const area = (tileWidth * tileWidth) / ratio;
       if (area > best.area * 1.01) best = { area, columns, ratio, tileWidth };
@@ -86,6 +97,7 @@ class Tile {
   #audio = null;
   #avatar = document.createElement("span");
   #name = document.createElement("span");
+  #tag = document.createElement("span");
   #onBlocked;
 
   constructor({ id, self }, onBlocked) {
@@ -95,13 +107,15 @@ class Tile {
     if (self) this.element.dataset.self = "";
     Object.assign(this.#video, { playsInline: true, muted: true, autoplay: true, disablePictureInPicture: true });
     this.#video.setAttribute("aria-hidden", "true");
+    this.#video.onloadeddata = () => this.element.classList.remove("waiting");
     const avatar = document.createElement("div");
     avatar.className = "avatar";
     avatar.setAttribute("aria-hidden", "true");
     avatar.append(this.#avatar);
     this.#name.className = "tile-name";
     const footer = document.createElement("footer");
-    footer.append(icon("i-mic-off"), this.#name);
+    this.#tag.className = "tile-tag";
+    footer.append(icon("i-mic-off"), this.#name, this.#tag);
     this.element.append(avatar, this.#video, footer);
     if (!self) {
       this.#audio = document.createElement("audio");
@@ -110,18 +124,20 @@ class Tile {
     }
   }
 
-  show({ name, self, mirrored, micOn, camOn, audioTrack, videoTrack }) {
+  show({ name, self, mirrored, synthetic, micOn, camOn, audioTrack, videoTrack }) {
     const label = self ? `${name} (you)` : name;
     if (this.#name.textContent !== label) {
       this.#name.textContent = label;
       this.#avatar.textContent = initials(name);
       this.#avatar.style.setProperty("--hue", String(hueOf(name)));
     }
+    this.#tag.textContent = synthetic ?? "";
     this.element.classList.toggle("mic-off", !micOn);
     this.element.classList.toggle("cam-off", !camOn);
     this.element.classList.toggle("mirrored", Boolean(mirrored));
     this.element.setAttribute("aria-label", [label, micOn ? "" : "muted", camOn ? "" : "video off"].filter(Boolean).join(", "));
-    setTrack(this.#video, videoTrack);
+    // Until its first frame a picture is nothing but grey.
+    if (setTrack(this.#video, videoTrack) || !videoTrack) this.element.classList.add("waiting");
     if (this.#audio && setTrack(this.#audio, audioTrack)) this.play();
   }
 

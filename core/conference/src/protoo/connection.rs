@@ -43,6 +43,10 @@ const REQUEST_QUEUE: usize = 256;
 pub enum CloseReason {
     /// The client must stay away: it was replaced by a newer connection of the same peer.
     Replaced,
+    /// The client must stay away: what it asks for is never possible, for this reason of at most 123 bytes.
+    Refused(&'static str),
+    /// The client must stay away: it has ended, or failed at, the encryption of a transport.
+    DtlsEnded,
     /// The server stops; the client may try again.
     Shutdown,
     /// What the client's room ran on is gone; the client comes back at once to a fresh one.
@@ -53,6 +57,8 @@ impl CloseReason {
     fn frame(self) -> CloseFrame {
         let (code, reason) = match self {
             Self::Replaced => (4000, "this peer connected again from elsewhere"),
+            Self::Refused(reason) => (4000, reason),
+            Self::DtlsEnded => (4000, "the encrypted connection for media has ended"),
             Self::Shutdown => (1001, "the server is stopping"),
             Self::Restart => (1012, "the room moves to another worker"),
         };

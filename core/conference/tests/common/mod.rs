@@ -112,12 +112,13 @@ impl Program {
 
     /// Connects to a room.
     pub async fn client(&self, room: &str, peer: &str) -> Client {
-        let path = format!("/?roomId={room}&peerId={peer}&consumerReplicas=undefined");
-        let mut client = Client {
-            socket: self.upgrade(&path, Some("protoo")).await.expect("accepted"),
-            backlog: VecDeque::new(),
-            next_id: 0,
-        };
+        self.client_with(room, peer, "undefined").await
+    }
+
+    /// The same with this value of `consumerReplicas`.
+    pub async fn client_with(&self, room: &str, peer: &str, replicas: &str) -> Client {
+        let path = format!("/?roomId={room}&peerId={peer}&consumerReplicas={replicas}");
+        let mut client = Client::new(self.upgrade(&path, Some("protoo")).await.expect("accepted"));
         client.notification("mediasoup-version").await;
         client
     }
@@ -164,8 +165,16 @@ pub struct Client {
 }
 
 impl Client {
+    pub fn new(socket: Socket) -> Self {
+        Self { socket, backlog: VecDeque::new(), next_id: 0 }
+    }
+
     pub async fn send_text(&mut self, text: &str) {
-        self.socket.send(tungstenite::Message::text(text)).await.expect("sent");
+        self.send(tungstenite::Message::text(text)).await.expect("sent");
+    }
+
+    pub async fn send(&mut self, message: tungstenite::Message) -> Result<(), tungstenite::Error> {
+        self.socket.send(message).await
     }
 
     /// Sends a request and awaits its response.
