@@ -264,6 +264,7 @@ impl TcpStream {
                     sent.queued += 1;
                 } else {
                     sent.dropped += 1;
+                    sent.dropped_bytes += frame[1].len();
                 }
                 taken = taken.saturating_sub(length);
             }

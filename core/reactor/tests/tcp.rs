@@ -112,6 +112,7 @@ fn a_slow_reader_loses_whole_frames_and_keeps_the_framing() {
                 numbers.by_ref().take(30).map(|number| [&number.to_be_bytes()[..], &[0xAB; 996]].concat()).collect();
             let sent = ours.send_segments(&frames.concat(), &[1_000; 30]).unwrap();
             assert_eq!(sent.sent + sent.queued + sent.dropped, 30);
+            assert_eq!(sent.dropped_bytes, sent.dropped * 1_000);
             kept.extend(frames.into_iter().take(30 - sent.dropped));
             dropped += sent.dropped;
         }

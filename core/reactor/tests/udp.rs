@@ -132,6 +132,26 @@ fn one_batch_holds_what_several_sockets_brought_under_lasting_indices() {
 }
 
 #[test]
+fn a_batch_takes_no_more_datagrams_than_it_should_and_a_call() {
+    let (mut sender, mut receiver) = (localhost(&FAST), localhost(&UdpOptions { multi_message: false, ..FAST }));
+    // Ten trains of eight.
+    let to = receiver.local_addr();
+    for _ in 0..10 {
+        assert_eq!(sender.send_segments(to, &[7; 800], &[100; 8]).sent, 8);
+    }
+    let mut batch = RecvBatch::new(64, 65_536).with_max_datagrams(20);
+    let mut total = 0;
+    while total < 80 {
+        wait_for(&receiver, Interest::READ);
+        batch.clear();
+        total += receiver.recv_batch(&mut batch).unwrap();
+        // Whether trains come as trains is the kernel's affair.
+        assert!((1..20 + 8).contains(&batch.len()), "{} datagrams", batch.len());
+        assert_eq!(batch.is_full(), batch.push(to, b"one more").is_none());
+    }
+}
+
+#[test]
 fn a_full_batch_leaves_the_rest_for_later() {
     let slow = UdpOptions { gro: false, ..FAST };
     let (mut sender, mut receiver) = (localhost(&slow), localhost(&slow));

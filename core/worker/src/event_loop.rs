@@ -2,7 +2,13 @@
 //!
 //! One turn handles, in this order, the network, the library's messages, and what has become due, so that everything
 //! that a datagram or a request causes leaves within its turn.
+//!
+//! A turn is bounded: it takes in one batch at most, and what that comes to when a thousand consumers get each packet is
+//! spread over as many turns as it needs, so that the library is heard and timers run in between. All of a turn goes by
+//! one reading of the clock, and a timer that comes due during it is late by what is left of it: microseconds mostly,
+//! tens of milliseconds at worst, which is no more than the shortest of the timers (NACKs are repeated after 40 ms).
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -34,6 +40,11 @@ const MAX_EVENTS: usize = 256;
 const BATCH_SLOTS: usize = 64;
 /// With GRO a message can be as long as this.
 const BATCH_SLOT_SIZE: usize = 65_536;
+/// Datagrams received per turn, about.
+const MAX_DATAGRAMS: usize = 256;
+/// Packets received and sent per turn, about: less than a tenth of a second, and enough for a key frame to a thousand
+/// consumers, to each of which it then goes in one call.
+const MAX_LOAD: usize = 65_536;
 
 /// Connections accepted per turn and listening socket.
 const MAX_ACCEPTED: usize = 64;
@@ -52,11 +63,13 @@ pub struct EventLoop {
     /// The events of this turn.
     ready: Vec<Event>,
     batch: RecvBatch,
-    /// Which datagrams of the batch came through which socket.
-    received: Vec<(usize, Range<usize>)>,
-    /// Sockets to close when what they brought has been handled. By token, since one may be gone by then, and its key
-    /// another's.
+    /// Which datagrams of the batch are still to be handled, and through which socket they came. By token, since one may
+    /// be closed by then, and its key another's.
+    received: VecDeque<(Token, Range<usize>)>,
+    /// Sockets to close when what they brought has been handled.
     closed_connections: Vec<Token>,
+    /// The first socket that the last turn left unread, for want of room.
+    postponed: Option<Token>,
     /// Which of the channel's inputs are left alone because the library does not read the answers: see [`Inputs`].
     paused: Inputs,
 }
@@ -95,9 +108,10 @@ impl EventLoop {
             signals,
             events: Events::with_capacity(MAX_EVENTS),
             ready: Vec::with_capacity(MAX_EVENTS),
-            batch: RecvBatch::new(BATCH_SLOTS, BATCH_SLOT_SIZE),
-            received: Vec::with_capacity(MAX_EVENTS),
+            batch: RecvBatch::new(BATCH_SLOTS, BATCH_SLOT_SIZE).with_max_datagrams(MAX_DATAGRAMS),
+            received: VecDeque::with_capacity(MAX_EVENTS),
             closed_connections: Vec::new(),
+            postponed: None,
             paused: Inputs::default(),
         })
     }
@@ -112,7 +126,8 @@ impl EventLoop {
         loop {
             self.worker.output.flush(self.worker.sockets.poller())?;
             self.pause_inputs()?;
-            let deadline = if self.has_input() { Some(now) } else { self.worker.timers.next_deadline() };
+            let at_once = self.has_input() || !self.received.is_empty();
+            let deadline = if at_once { Some(now) } else { self.worker.timers.next_deadline() };
             let timeout = deadline.map(|deadline| deadline.saturating_duration_since(now));
             self.worker.sockets.poller().wait(&mut self.events, timeout)?;
             now = Instant::now();
@@ -128,11 +143,7 @@ impl EventLoop {
         let mut ready = std::mem::take(&mut self.ready);
         ready.clear();
         ready.extend(&self.events);
-        for event in &ready {
-            if let Some(socket) = self.worker.sockets.resolve(event.token) {
-                self.take_in(now, socket, event);
-            }
-        }
+        self.take_in_all(now, &mut ready);
         self.handle_received(now);
         let turn = self.handle_control(now, &ready);
         self.ready = ready;
@@ -140,7 +151,6 @@ impl EventLoop {
             return Ok(Turn::Stop);
         }
         self.worker.handle_timers(now);
-        self.worker.emit(now, &self.batch);
         Ok(Turn::Again)
     }
 
@@ -195,32 +205,51 @@ impl EventLoop {
         Ok(Turn::Again)
     }
 
-    /// Reads a socket into the batch, and writes what waited for room.
-    fn take_in(&mut self, now: Instant, key: usize, event: &Event) {
-        if self.batch.is_full() {
-            self.handle_received(now);
+    /// Serves the sockets that are ready. Where the batch has room for some of them only, the others are first in the
+    /// next turn.
+    fn take_in_all(&mut self, now: Instant, ready: &mut [Event]) {
+        let may_read = self.received.is_empty();
+        if may_read
+            && let Some(postponed) = self.postponed.take()
+            && let Some(place) = ready.iter().position(|event| event.token == postponed)
+        {
+            ready.rotate_left(place);
         }
+        for event in ready {
+            if let Some(socket) = self.worker.sockets.resolve(event.token) {
+                self.take_in(now, socket, event, may_read);
+            }
+        }
+    }
+
+    /// Reads a socket into the batch, if it may and there is room, and writes what waited for room.
+    fn take_in(&mut self, now: Instant, key: usize, event: &Event, may_read: bool) {
         let Some(socket) = self.worker.sockets.get_mut(key) else { return };
+        let reads = event.is_readable() && may_read && !self.batch.is_full();
+        if event.is_readable() && !reads && !matches!(socket.io, SocketIo::Listener(_)) {
+            self.postponed.get_or_insert(event.token);
+        }
         match &mut socket.io {
             SocketIo::Udp(udp) => {
                 if event.is_writable() {
                     udp.flush();
                 }
-                if event.is_readable() {
+                if reads {
                     let before = self.batch.len();
                     if let Err(error) = udp.recv_batch(&mut self.batch) {
                         crate::warn!(Info, "cannot receive from a socket: {error}");
                     }
-                    self.received.push((key, before..self.batch.len()));
+                    self.received.push_back((event.token, before..self.batch.len()));
                 }
             }
             SocketIo::Tcp(tcp) => {
                 let mut closed = event.is_writable() && tcp.flush().is_err();
-                if event.is_readable() {
+                if reads {
                     match tcp.read() {
                         Ok(read) => {
                             let remote = tcp.remote_addr();
-                            let here = (0..read.frames).all(|frame| self.take_in_frame(now, key, remote, frame));
+                            let here =
+                                (0..read.frames).all(|frame| self.take_in_frame(now, event.token, remote, frame));
                             closed |= read.closed && here;
                         }
                         Err(_) => closed = true,
@@ -236,15 +265,15 @@ impl EventLoop {
     }
 
     /// Copies a frame of a TCP connection into the batch. Returns whether the connection is still there.
-    fn take_in_frame(&mut self, now: Instant, key: usize, remote: SocketAddr, frame: usize) -> bool {
-        if self.batch.is_full() {
+    fn take_in_frame(&mut self, now: Instant, token: Token, remote: SocketAddr, frame: usize) -> bool {
+        // Frames can't wait: the connection's buffer holds them until the next read only.
+        while self.batch.is_full() {
             self.handle_received(now);
         }
-        let Some(SocketIo::Tcp(tcp)) = self.worker.sockets.get_mut(key).map(|socket| &mut socket.io) else {
-            return false;
-        };
+        let socket = self.worker.sockets.resolve(token).and_then(|key| self.worker.sockets.get_mut(key));
+        let Some(SocketIo::Tcp(tcp)) = socket.map(|socket| &mut socket.io) else { return false };
         if let Some(index) = self.batch.push(remote, tcp.frame(frame)) {
-            self.received.push((key, index..index + 1));
+            self.received.push_back((token, index..index + 1));
         }
         true
     }
@@ -286,18 +315,26 @@ impl EventLoop {
         }
     }
 
-    /// Routes and sends what the batch holds, and empties it.
+    /// Routes and sends what the batch holds, up to the bound of a turn; the rest remains for the next. Empties the batch
+    /// after the last.
     fn handle_received(&mut self, now: Instant) {
-        let received = std::mem::take(&mut self.received);
-        for (socket, datagrams) in &received {
-            for index in datagrams.clone() {
-                self.worker.handle_datagram(now, *socket, &mut self.batch, index);
+        while self.worker.media.load < MAX_LOAD
+            && let Some((token, mut datagrams)) = self.received.pop_front()
+        {
+            let Some(socket) = self.worker.sockets.resolve(token) else { continue };
+            while self.worker.media.load < MAX_LOAD
+                && let Some(index) = datagrams.next()
+            {
+                self.worker.handle_datagram(now, socket, &mut self.batch, index);
+            }
+            if !datagrams.is_empty() {
+                self.received.push_front((token, datagrams));
             }
         }
-        self.received = received;
-        self.received.clear();
-        self.worker.poll_touched_producers(now);
-        self.worker.emit(now, &self.batch);
+        self.worker.finish_routing(now, &self.batch);
+        if !self.received.is_empty() {
+            return;
+        }
         self.batch.clear();
         for connection in std::mem::take(&mut self.closed_connections) {
             if let Some(connection) = self.worker.sockets.resolve(connection) {

@@ -51,6 +51,10 @@ pub struct Producer {
     pub streams: Vec<RecvStream>,
     /// Its consumers.
     pub consumers: Vec<usize>,
+    /// The packets that are to be forwarded at the end of the turn, as indices of the media path's.
+    pub queue: Vec<usize>,
+    /// Whether it got packets in this turn.
+    pub touched: bool,
     /// How the camera was last held, if the peer says.
     pub orientation: Option<VideoOrientation>,
     /// When its last reports were sent.
@@ -94,6 +98,8 @@ impl Producer {
             )),
             streams: Vec::new(),
             consumers: Vec::new(),
+            queue: Vec::new(),
+            touched: false,
             orientation: None,
             last_report: None,
             payload_types,

@@ -7,6 +7,25 @@ pub fn random_u32() -> u32 {
     getrandom::u32().unwrap_or_default()
 }
 
+/// A cheap source of numbers that need not be secret, where a system call for each would be too much (SplitMix64).
+#[derive(Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// A source with a random beginning.
+    pub fn from_system() -> Random {
+        Random(getrandom::u64().unwrap_or_default())
+    }
+
+    /// The next 32 bits.
+    pub fn next_u32(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed >> 32) as u32
+    }
+}
+
 /// Random bytes.
 ///
 /// # Errors

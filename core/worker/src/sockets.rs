@@ -8,7 +8,7 @@ use sfu_channel::{ListenInfo, Protocol};
 use sfu_proto::ice;
 use sfu_reactor::poll::{Interest, Poller, Token};
 use sfu_reactor::tcp::{TcpListener, TcpOptions, TcpStream};
-use sfu_reactor::udp::{UdpOptions, UdpSocket};
+use sfu_reactor::udp::{Sent, UdpOptions, UdpSocket};
 use slab::Slab;
 
 use crate::random::random_u32;
@@ -65,16 +65,18 @@ impl Socket {
         self.announced.clone().unwrap_or_else(|| self.local.ip().to_string())
     }
 
-    /// Sends consecutive pieces of a buffer, each one datagram or frame, to one destination. Returns how many the
-    /// kernel took or will get.
-    pub fn send_segments(&mut self, to: SocketAddr, buffer: &[u8], lengths: &[u16]) -> usize {
+    /// Sends consecutive pieces of a buffer, each one datagram or frame, to one destination.
+    pub fn send_segments(&mut self, to: SocketAddr, buffer: &[u8], lengths: &[u16]) -> Sent {
+        let all_lost = || Sent {
+            dropped: lengths.len(),
+            dropped_bytes: lengths.iter().map(|length| usize::from(*length)).sum(),
+            ..Sent::default()
+        };
         match &mut self.io {
-            SocketIo::Udp(socket) => {
-                let sent = socket.send_segments(to, buffer, lengths);
-                sent.sent + sent.queued
-            }
-            SocketIo::Tcp(stream) => stream.send_segments(buffer, lengths).map_or(0, |sent| sent.sent + sent.queued),
-            SocketIo::Listener(_) => 0,
+            SocketIo::Udp(socket) => socket.send_segments(to, buffer, lengths),
+            // A broken connection: reading it will tell.
+            SocketIo::Tcp(stream) => stream.send_segments(buffer, lengths).unwrap_or_else(|_| all_lost()),
+            SocketIo::Listener(_) => all_lost(),
         }
     }
 
@@ -202,12 +204,13 @@ impl Sockets {
     }
 
     /// Sends one datagram or frame, now or when there is room.
-    pub fn send(&mut self, path: &Path, payload: &[u8]) {
-        let Some(socket) = self.table.get_mut(path.socket) else { return };
-        if let Ok(length) = u16::try_from(payload.len()) {
-            socket.send_segments(path.remote, payload, &[length]);
-            self.update_interest(path.socket);
-        }
+    pub fn send(&mut self, path: &Path, payload: &[u8]) -> Sent {
+        let lost = Sent { dropped: 1, dropped_bytes: payload.len(), ..Sent::default() };
+        let Some(socket) = self.table.get_mut(path.socket) else { return lost };
+        let Ok(length) = u16::try_from(payload.len()) else { return lost };
+        let sent = socket.send_segments(path.remote, payload, &[length]);
+        self.update_interest(path.socket);
+        sent
     }
 
     /// To be called after [`Socket::send_segments`]: has the poller tell when a socket with something queued has room, and no longer than that.

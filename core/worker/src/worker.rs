@@ -21,6 +21,7 @@ use crate::consumer::Consumer;
 use crate::log::Tags;
 use crate::media::Workspace;
 use crate::producer::Producer;
+use crate::random::Random;
 use crate::registry::{EntityKey, Registry};
 use crate::router::Router;
 use crate::sockets::{SocketIo, Sockets};
@@ -62,6 +63,8 @@ pub struct Worker {
     pub config: Config,
     /// The relation of clocks.
     pub clock: Clock,
+    /// For what should vary.
+    pub random: Random,
     /// Towards the library.
     pub output: Output,
     /// All sockets.
@@ -90,6 +93,7 @@ impl Worker {
         Worker {
             config,
             clock: Clock::start(),
+            random: Random::from_system(),
             output,
             sockets,
             timers: TimerQueue::new(),
@@ -231,18 +235,6 @@ impl Worker {
             self.timers.cancel(key);
         }
         entity.close(&mut self.sockets);
-    }
-
-    /// Asks the producers that got packets in this turn what they want.
-    pub fn poll_touched_producers(&mut self, now: Instant) {
-        let touched = std::mem::take(&mut self.media.touched_producers);
-        for producer in &touched {
-            if self.producers.contains(*producer) {
-                self.poll_producer(now, *producer);
-            }
-        }
-        self.media.touched_producers = touched;
-        self.media.touched_producers.clear();
     }
 
     /// An ICE-TCP connection has ended.

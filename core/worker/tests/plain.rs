@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Instant;
+
 use common::media::*;
 use serde_json::{Value, json};
 
@@ -193,4 +195,26 @@ fn connect_refuses_an_address_that_its_socket_cannot_send_to() {
         worker.ask("transport.connect", "t", json!({"ip": own, "port": 9}));
         worker.ask("router.closeTransport", "r", json!({"transportId": "t"}));
     }
+}
+
+#[test]
+fn what_the_system_does_not_take_is_not_counted_as_sent_and_told_in_the_log() {
+    let mut worker = common::Worker::start_with(&["--logLevel=warn", "--logTag=rtp"]);
+    worker.ask("worker.createRouter", "undefined", json!({"routerId": "r"}));
+    let inlet = listens(&create_plain(&mut worker, "r", "in", json!({"comedia": true})));
+    create_plain(&mut worker, "r", "out", json!({}));
+    // Nothing goes from loopback to everyone.
+    worker.ask("transport.connect", "out", json!({"ip": "255.255.255.255", "port": 9}));
+    worker.ask("transport.produce", "in", produce("p"));
+    worker.ask("transport.consume", "out", consume("c", "p"));
+    Peer::new().send(inlet, &rtp(SENT_PT, 1, 0, SENT_SSRC, &vp8(true, 1)));
+
+    let deadline = Instant::now() + common::PATIENCE;
+    while !worker.log.iter().any(|line| line.contains("1 packets dropped") && line.contains("transport:out")) {
+        assert!(Instant::now() < deadline, "{:?}", worker.log);
+        worker.dump();
+    }
+    assert_eq!(worker.ask("consumer.getStats", "c", Value::Null)[0]["packetCount"], json!(1));
+    let stats = worker.ask("transport.getStats", "out", Value::Null);
+    assert_eq!(stats[0]["rtpBytesSent"], json!(0), "{stats}");
 }

@@ -2,8 +2,13 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use common::PATIENCE;
 use common::media::*;
-use serde_json::Value;
+use serde_json::{Value, json};
+use sfu_proto::rtcp::{self, DlrrItem, Ntp, Packet, write_dlrr};
 
 #[test]
 fn a_receivers_nack_is_answered_by_rtx_from_the_stored_packet() {
@@ -91,4 +96,102 @@ fn duplicates_are_not_forwarded() {
     }
     let numbers: Vec<u8> = (0..3).map(|_| payload(&scene.receiver.receive_rtp())[100]).collect();
     assert_eq!(numbers, [1, 2, 3]);
+}
+
+/// The numbers of the next NACK that comes to the sender.
+fn next_nack(scene: &Scene) -> Vec<u16> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let datagram = scene.sender.receive();
+        assert!(datagram.len() <= 1200, "RTCP of {} bytes", datagram.len());
+        for packet in rtcp::packets(&datagram) {
+            if let Packet::Nack(nack) = packet.expect("good RTCP") {
+                return nack.sequence_numbers().collect();
+            }
+        }
+    }
+    panic!("no NACK came")
+}
+
+const ROUND_TRIP: Duration = Duration::from_millis(500);
+
+#[test]
+fn many_scattered_losses_are_asked_for_within_the_mtu() {
+    // One of seventeen is lost: 350 of them, which a NACK can't put together.
+    let mut scene = Scene::new();
+    scene.send(0, &vp8(true, 0));
+    scene.settle(1);
+    // A round trip of half a second, by the answer to a reference time (RFC 3611, 4.5), so that all can be asked for
+    // again at one time.
+    let then = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - ROUND_TRIP;
+    let item = DlrrItem { ssrc: SENT_SSRC, last_receiver_report: Ntp::from_unix(then).compact(), delay: 0 };
+    let mut report = Vec::new();
+    rtcp::write_receiver_report(&mut report, SENT_SSRC, &[]);
+    write_dlrr(&mut report, SENT_SSRC, &[item]);
+    scene.sender.send(scene.inlet, &report);
+    let lost = |number: u16| number % 17 == 16;
+    for number in 1..350 * 17 + 1 {
+        if !lost(number) {
+            scene.send(number, &vp8(false, 0));
+        }
+        if number % 160 == 159 {
+            scene.settle(u64::from(number + 1 - (number + 1) / 17));
+        }
+    }
+    // The worker sleeps over the time when each is to be asked for again.
+    scene.worker.stop();
+    scene.sender.drain_for(ROUND_TRIP + ROUND_TRIP / 5);
+    scene.worker.go_on();
+    let mut asked = BTreeSet::new();
+    while asked.len() < 350 {
+        let numbers = next_nack(&scene);
+        assert!(numbers.iter().all(|number| lost(*number)), "some of these came: {numbers:?}");
+        asked.extend(numbers);
+    }
+}
+
+#[test]
+fn what_a_paused_producer_misses_is_not_asked_for() {
+    let mut scene = Scene::new();
+    scene.worker.ask("producer.pause", "p", Value::Null);
+    for number in [1, 2, 5] {
+        scene.send(number, &vp8(number == 1, 0));
+    }
+    scene.settle(3);
+    scene.worker.ask("producer.resume", "p", Value::Null);
+    for number in [6, 8] {
+        scene.send(number, &vp8(number == 6, 0));
+    }
+    assert_eq!(next_nack(&scene), [7]);
+}
+
+#[test]
+fn after_restarts_of_the_stream_an_old_number_does_not_get_a_new_packet() {
+    // Without RTX, where the packet would go out under a number that another has had, and with it.
+    for rtx in [false, true] {
+        let mut consume = consume("c", "p");
+        if !rtx {
+            consume["rtpParameters"]["codecs"].as_array_mut().unwrap().truncate(1);
+            consume["rtpParameters"]["encodings"] = json!([{"ssrc": RECEIVED_SSRC}]);
+        }
+        let scene = Scene::with(produce("p"), consume);
+        // Far-off numbers are believed when a second packet confirms them, so the first of each restart is passed over.
+        let sent = [5000, 5001, 5002, 20_000, 20_001, 5000, 5001, 5002];
+        let received: Vec<Vec<u8>> = sent
+            .into_iter()
+            .enumerate()
+            .filter_map(|(index, number)| {
+                scene.send(number, &vp8([0, 4, 6].contains(&index), index as u8));
+                (![3, 5].contains(&index)).then(|| scene.receiver.receive_rtp())
+            })
+            .collect();
+        let fillers: Vec<u8> = received.iter().map(|packet| payload(packet)[100]).collect();
+        assert_eq!(fillers, [0, 1, 2, 4, 6, 7]);
+
+        scene.receiver.send(scene.outlet, &nack(RECEIVED_SSRC, sequence(&received[2])));
+        scene.receiver.send(scene.outlet, &nack(RECEIVED_SSRC, sequence(&received[5])));
+        let again = scene.receiver.receive_rtp();
+        let prefix = if rtx { 2 } else { 0 };
+        assert_eq!(payload(&again)[prefix..], vp8(false, 7), "the newer of the two packets 5002, for its own number");
+    }
 }

@@ -18,6 +18,7 @@ pub struct RecvBatch {
     slots: usize,
     slot_size: usize,
     stride: usize,
+    max_datagrams: usize,
     used: usize,
     datagrams: Vec<Datagram>,
 }
@@ -44,9 +45,17 @@ impl RecvBatch {
             slots,
             slot_size,
             stride,
+            max_datagrams: usize::MAX,
             used: 0,
             datagrams: Vec::with_capacity(slots * 4),
         }
+    }
+
+    /// The same, full as soon as it holds `max_datagrams`: a bound of what a turn has to do, which trains would otherwise
+    /// make 64 times as much. A call that brings the batch there may bring as many more as its trains hold.
+    #[must_use]
+    pub fn with_max_datagrams(self, max_datagrams: usize) -> Self {
+        Self { max_datagrams, ..self }
     }
 
     /// Forgets all datagrams.
@@ -67,10 +76,10 @@ impl RecvBatch {
         self.datagrams.is_empty()
     }
 
-    /// Whether no slot is left.
+    /// Whether no slot is left, or it holds as many datagrams as it should.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.used == self.slots
+        self.used == self.slots || self.datagrams.len() >= self.max_datagrams
     }
 
     /// A datagram and its sender. Panics when there is no such datagram, as slices do.
@@ -99,7 +108,7 @@ impl RecvBatch {
     }
 
     /// Copies in a datagram that came another way, such as a frame from a TCP connection, so that all packets of a turn have
-    /// indices of one kind. Returns its index, or `None` when no slot is left or it is longer than a slot.
+    /// indices of one kind. Returns its index, or `None` when the batch is full or it is longer than a slot.
     pub fn push(&mut self, remote: SocketAddr, bytes: &[u8]) -> Option<usize> {
         if self.is_full() || bytes.len() > self.slot_size {
             return None;

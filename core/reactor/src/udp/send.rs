@@ -25,6 +25,8 @@ pub struct Sent {
     pub queued: usize,
     /// They are lost.
     pub dropped: usize,
+    /// The bytes of the lost ones, without what frames them.
+    pub dropped_bytes: usize,
     /// Why the last of the lost ones is lost; `None` when it was for want of room in the queue, or none is lost.
     pub fault: Option<SendFault>,
 }
@@ -76,6 +78,8 @@ pub(super) struct Outcome {
     pub(super) handled: usize,
     /// Those of them that the kernel took.
     pub(super) sent: usize,
+    /// The bytes of the others.
+    pub(super) lost_bytes: usize,
     pub(super) fault: Option<SendFault>,
 }
 
@@ -133,8 +137,10 @@ impl SendPath {
                         let fault = fault(errno.unwrap_or(0));
                         // A piece can be too long by itself; everything else is as true of the pieces after it.
                         let lost = if fault == SendFault::TooLong { &lengths[..1] } else { lengths };
-                        rest = &rest[lost.iter().map(|&length| usize::from(length)).sum()..];
+                        let lost_bytes = lost.iter().map(|&length| usize::from(length)).sum();
+                        rest = &rest[lost_bytes..];
                         outcome.handled += lost.len();
+                        outcome.lost_bytes += lost_bytes;
                         outcome.fault = Some(fault);
                         *match fault {
                             SendFault::Unreachable => &mut counters.unreachable,

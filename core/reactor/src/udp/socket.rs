@@ -185,8 +185,13 @@ impl UdpSocket {
         if self.backlog.is_empty() {
             let outcome = self.path.transmit(&self.fd, to, buffer, lengths, &mut self.counters);
             handled = outcome.handled;
-            sent =
-                Sent { sent: outcome.sent, queued: 0, dropped: outcome.handled - outcome.sent, fault: outcome.fault };
+            sent = Sent {
+                sent: outcome.sent,
+                queued: 0,
+                dropped: outcome.handled - outcome.sent,
+                dropped_bytes: outcome.lost_bytes,
+                fault: outcome.fault,
+            };
         }
         let mut rest = &buffer[lengths[..handled].iter().map(|&length| usize::from(length)).sum()..];
         for &length in &lengths[handled..] {
@@ -196,6 +201,7 @@ impl UdpSocket {
                 sent.queued += 1;
             } else {
                 sent.dropped += 1;
+                sent.dropped_bytes += piece.len();
                 self.counters.overflowed += 1;
             }
         }
@@ -209,7 +215,12 @@ impl UdpSocket {
             Ok(length) => self.send_segments(to, payload, &[length]),
             Err(_) => {
                 self.counters.too_long += 1;
-                Sent { dropped: 1, fault: Some(send::SendFault::TooLong), ..Sent::default() }
+                Sent {
+                    dropped: 1,
+                    dropped_bytes: payload.len(),
+                    fault: Some(send::SendFault::TooLong),
+                    ..Sent::default()
+                }
             }
         }
     }

@@ -1,185 +1,308 @@
 //! The last step: per transport, all packets of this turn are written and encrypted back to back, and sent together.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use sfu_proto::rtp::rtx;
 use sfu_proto::rtp::{AbsSendTime, ExtensionKind, ExtensionSpans, FixedHeader, Header, HeaderWriter, parse_extensions};
-use sfu_reactor::udp::RecvBatch;
+use sfu_reactor::udp::{RecvBatch, Sent};
 
-use super::send_stream::{Rtx, SendStream, Stamps};
+use super::history::Stamps;
+use super::send_stream::{Rtx, SendStream};
 use super::{Pending, Source};
 use crate::consumer::Consumer;
+use crate::producer::Producer;
+use crate::sockets::Socket;
 use crate::transport::{Protection, Transport};
 use crate::worker::Worker;
 
 /// Room that a packet may need: an MTU's payload and a long header.
 const MAX_PACKET: usize = 2048;
+/// Bytes that a header can be longer than the producer's, and those of the authentication tag.
+const MAX_GROWTH: usize = 256;
+/// Entries that a transport's list keeps its memory for. Many packets sent again at once are rare.
+const KEPT_PENDING: usize = 256;
 
-/// The bytes of a packet to send, and what is known about them.
+/// A packet to send as it came: its bytes, and what is known about them.
 struct Input<'a> {
     bytes: &'a [u8],
-    header: Header,
-    extensions: ExtensionSpans,
+    header: &'a Header,
+    extensions: &'a ExtensionSpans,
+    /// The router's payload type for it.
     payload_type: u8,
 }
 
-/// Under which name and number a packet goes out.
+/// Under which name and number a packet goes out, and with which stamps.
 #[derive(Debug, Clone, Copy)]
 struct Outgoing {
     sequence_number: u16,
     /// The retransmission stream that it goes out on, if it does.
     rtx: Option<Rtx>,
+    stamps: Stamps,
+}
+
+/// A packet as it has been written.
+pub(super) struct Written {
+    /// Its fixed header.
+    pub header: FixedHeader,
+    /// Its length before encryption, in bytes.
+    pub plain_len: usize,
+    /// Its payload's length before encryption, without padding, in bytes.
+    pub payload_len: usize,
+    /// Its transport-wide sequence number, if it has one.
+    pub transport_sequence: Option<u16>,
+    /// Its length in the send buffer, in bytes.
+    len: usize,
 }
 
 impl Worker {
+    /// Ends the handling of what has been routed: sends it, and asks its producers what they want.
+    pub fn finish_routing(&mut self, now: Instant, batch: &RecvBatch) {
+        let mut touched = std::mem::take(&mut self.media.touched_producers);
+        for index in &touched {
+            self.fan_out(*index);
+        }
+        self.emit(now, batch);
+        for index in touched.drain(..) {
+            if let Some(producer) = self.producers.get_mut(index) {
+                producer.touched = false;
+                producer.queue.clear();
+                self.poll_producer(now, index);
+            }
+        }
+        self.media.touched_producers = touched;
+        self.media.packets.clear();
+        self.media.load = 0;
+    }
+
+    /// Notes on the transports of a producer's consumers that it has packets for them.
+    fn fan_out(&mut self, index: usize) {
+        let Some(producer) = self.producers.get(index).filter(|producer| !producer.queue.is_empty()) else { return };
+        for index in &producer.consumers {
+            let consumer = &self.consumers[*index];
+            if consumer.is_active() {
+                self.transports[consumer.transport].push_pending(
+                    consumer.transport,
+                    Pending { consumer: *index, source: Source::Queue },
+                    &mut self.media.dirty_transports,
+                );
+            }
+        }
+    }
+
     /// Sends what is pending on all transports.
-    pub fn emit(&mut self, now: Instant, batch: &RecvBatch) {
-        let dirty = std::mem::take(&mut self.media.dirty_transports);
-        for transport in &dirty {
-            self.emit_on(now, *transport, batch);
+    fn emit(&mut self, now: Instant, batch: &RecvBatch) {
+        let mut dirty = std::mem::take(&mut self.media.dirty_transports);
+        for transport in dirty.drain(..) {
+            self.emit_on(now, transport, batch);
         }
         self.media.dirty_transports = dirty;
-        self.media.dirty_transports.clear();
-        self.media.packets.clear();
     }
 
     fn emit_on(&mut self, now: Instant, index: usize, batch: &RecvBatch) {
-        let Worker { transports, consumers, producers, sockets, media, clock, .. } = self;
+        let Worker { transports, consumers, producers, sockets, media, clock, output, .. } = self;
         let Some(transport) = transports.get_mut(index) else { return };
-        let path = transport.rtp_path();
-        let Some((path, socket)) = path.and_then(|path| Some((path, sockets.get_mut(path.socket)?))) else {
-            transport.pending.clear();
-            return;
-        };
-        let abs_send_time = AbsSendTime::from_duration(clock.elapsed(now)).encode();
-        let (mut at, mut rtp_bytes, mut rtx_bytes) = (0, 0, 0);
-        media.lengths.clear();
         let mut pending = std::mem::take(&mut transport.pending);
-        for Pending { consumer, source, sequence_number } in pending.drain(..) {
-            let Some(consumer) = consumers.get_mut(consumer) else { continue };
-            let input = match source {
-                Source::Received(packet) => media.packets.get(packet).map(|packet| Input {
-                    bytes: packet.bytes(batch.datagram(packet.datagram).1),
-                    header: packet.header,
-                    extensions: packet.extensions,
-                    payload_type: packet.payload_type,
-                }),
-                Source::Stored(number) => producers.get(consumer.producer).and_then(|producer| {
-                    let stream = producer.streams.get(consumer.producer_stream?)?;
-                    let stored = stream.stored.as_ref()?.get(now, number)?;
-                    let header = Header::parse(stored.bytes).ok()?;
-                    Some(Input {
-                        bytes: stored.bytes,
-                        header,
-                        extensions: parse_extensions(stored.bytes, &header, &producer.extension_ids),
-                        payload_type: producer.mapped_payload_type(header.payload_type)?,
-                    })
-                }),
+        let path = transport.rtp_path();
+        if let Some(path) = path
+            && let Some(socket) = sockets.get_mut(path.socket)
+        {
+            let mut train = Train {
+                socket,
+                remote: path.remote,
+                protection: &mut transport.protection,
+                transport_sequence: &mut transport.transport_sequence,
+                abs_send_time: AbsSendTime::from_duration(clock.elapsed(now)).encode(),
+                buffer: &mut media.send_buffer,
+                len: 0,
+                lengths: &mut media.lengths,
+                scratch: &mut media.scratch,
+                totals: Totals::default(),
             };
-            let Some(input) = input else { continue };
-            if at + MAX_PACKET > media.send_buffer.len() || at + input.bytes.len() + 256 > media.send_buffer.len() {
-                socket.send_segments(path.remote, &media.send_buffer[..at], &media.lengths);
-                media.lengths.clear();
-                at = 0;
+            for Pending { consumer, source } in &pending {
+                let Some(consumer) = consumers.get_mut(*consumer) else { continue };
+                let Some(producer) = producers.get(consumer.producer) else { continue };
+                match source {
+                    Source::Queue => {
+                        for index in &producer.queue {
+                            let Some(packet) = media.packets.get(*index) else { continue };
+                            if consumer.producer_stream != Some(packet.stream) {
+                                continue;
+                            }
+                            let Some(sequence_number) = consumer.stream.accept(packet) else { continue };
+                            let input = Input {
+                                bytes: packet.bytes(batch.datagram(packet.datagram).1),
+                                header: &packet.header,
+                                extensions: &packet.extensions,
+                                payload_type: packet.payload_type,
+                            };
+                            let sent = train.push_new(now, consumer, sequence_number, &input);
+                            if let Some(written) = sent
+                                && !consumer.trace.is_empty()
+                            {
+                                Self::trace_sent(clock, output, now, consumer, &written, packet.key_frame);
+                            }
+                        }
+                    }
+                    Source::Stored { origin, sequence_number } => {
+                        let Some(stream) = consumer.producer_stream.and_then(|index| producer.streams.get(index))
+                        else {
+                            continue;
+                        };
+                        // In another epoch the number is another packet's.
+                        let stored = stream.stored.as_ref().filter(|_| stream.epoch() == origin.source);
+                        let Some(stored) = stored.and_then(|stored| stored.get(now, origin.sequence_number)) else {
+                            continue;
+                        };
+                        let Some((header, extensions, payload_type)) = describe(stored.bytes, producer) else {
+                            continue;
+                        };
+                        let (header, extensions) = (&header, &extensions);
+                        let input = Input { bytes: stored.bytes, header, extensions, payload_type };
+                        let sent = train.push_again(consumer, *sequence_number, &input);
+                        if let Some(written) = sent
+                            && !consumer.trace.is_empty()
+                        {
+                            let key_frame = stream.begins_key_frame(header, extensions, stored.bytes);
+                            Self::trace_sent(clock, output, now, consumer, &written, key_frame);
+                        }
+                    }
+                }
             }
-            let resent = matches!(source, Source::Stored(_));
-            let stamps = match consumer.stream.recall(sequence_number).filter(|_| resent) {
-                Some(stamps) if consumer.stream.rtx_ssrc().is_none() => stamps,
-                _ if resent && consumer.stream.rtx_ssrc().is_none() => continue,
-                _ => Stamps { abs_send_time, transport_sequence: transport.next_transport_sequence(consumer) },
-            };
-            let slot = &mut media.send_buffer[at..];
-            let outgoing = outgoing(&mut consumer.stream, sequence_number, resent);
-            let Some(len) =
-                write(slot, &mut media.scratch, &mut transport.protection, consumer, &input, outgoing, stamps)
-            else {
-                continue;
-            };
-            *(if outgoing.rtx.is_some() { &mut rtx_bytes } else { &mut rtp_bytes }) += len;
-            if !resent {
-                consumer.stream.remember(sequence_number, stamps);
-                let payload_len = input.header.payload_len();
-                consumer.stream.sent.handle_packet(now, input.header.timestamp, len, payload_len);
-            }
-            media.lengths.push(u16::try_from(len).unwrap_or(u16::MAX));
-            at += len;
+            train.send();
+            let totals = train.totals;
+            transport.count_sent(now, &totals);
+            sockets.update_interest(path.socket);
         }
+        pending.clear();
+        pending.shrink_to(KEPT_PENDING);
         transport.pending = pending;
-        transport.traffic.sent.add(now, rtp_bytes + rtx_bytes);
-        transport.traffic.rtp_sent.add(now, rtp_bytes);
-        transport.traffic.rtx_sent.add(now, rtx_bytes);
-        if !media.lengths.is_empty() {
-            socket.send_segments(path.remote, &media.send_buffer[..at], &media.lengths);
-        }
-        sockets.update_interest(path.socket);
     }
+}
+
+/// What is known about a packet that was stored, as its producer's peer sent it.
+fn describe(bytes: &[u8], producer: &Producer) -> Option<(Header, ExtensionSpans, u8)> {
+    let header = Header::parse(bytes).ok()?;
+    let extensions = parse_extensions(bytes, &header, &producer.extension_ids);
+    Some((header, extensions, producer.mapped_payload_type(header.payload_type)?))
 }
 
 impl Transport {
-    /// The next transport-wide sequence number, if the consumer's packets carry one.
-    fn next_transport_sequence(&mut self, consumer: &Consumer) -> [u8; 2] {
-        if consumer.stream.has_transport_sequence() {
-            self.transport_sequence = self.transport_sequence.wrapping_add(1);
+    /// Notes what is to be sent at the end of the turn by this transport, whose index is `own`.
+    pub(super) fn push_pending(&mut self, own: usize, pending: Pending, dirty: &mut Vec<usize>) {
+        if self.pending.is_empty() {
+            dirty.push(own);
         }
-        self.transport_sequence.to_be_bytes()
+        self.pending.push(pending);
+    }
+
+    fn count_sent(&mut self, now: Instant, totals: &Totals) {
+        // It is not told which packets were dropped; most are of media.
+        let rtp = totals.rtp_bytes.saturating_sub(totals.dropped_bytes);
+        let rtx = totals.rtx_bytes.saturating_sub(totals.dropped_bytes.saturating_sub(totals.rtp_bytes));
+        self.traffic.sent.add(now, rtp + rtx);
+        self.traffic.rtp_sent.add(now, rtp);
+        self.traffic.rtx_sent.add(now, rtx);
+        self.dropped += totals.dropped as u64;
     }
 }
 
-fn outgoing(stream: &mut SendStream, sequence_number: u16, resent: bool) -> Outgoing {
-    Outgoing { sequence_number, rtx: if resent { stream.next_rtx() } else { None } }
+/// What was written and what became of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    rtp_bytes: usize,
+    rtx_bytes: usize,
+    /// Packets that the system did not take, and that could not wait.
+    dropped: usize,
+    dropped_bytes: usize,
 }
 
-/// Writes the packet for one consumer into the slot, and returns its length.
+/// Packets to one destination, which are written back to back and leave together.
+struct Train<'a> {
+    socket: &'a mut Socket,
+    remote: SocketAddr,
+    protection: &'a mut Protection,
+    /// The last transport-wide sequence number.
+    transport_sequence: &'a mut u16,
+    abs_send_time: [u8; 3],
+    buffer: &'a mut [u8],
+    /// Bytes of the buffer in use.
+    len: usize,
+    lengths: &'a mut Vec<u16>,
+    scratch: &'a mut Vec<u8>,
+    totals: Totals,
+}
+
+impl Train<'_> {
+    /// Writes a packet that has not been sent before.
+    fn push_new(
+        &mut self,
+        now: Instant,
+        consumer: &mut Consumer,
+        sequence_number: u16,
+        input: &Input<'_>,
+    ) -> Option<Written> {
+        let stamps = self.stamps(&consumer.stream);
+        let written = self.push(&consumer.stream, input, Outgoing { sequence_number, rtx: None, stamps })?;
+        self.totals.rtp_bytes += written.len;
+        consumer.stream.remember(sequence_number, stamps);
+        consumer.stream.sent.handle_packet(now, input.header.timestamp, written.len, input.header.payload_len());
+        Some(written)
+    }
+
+    /// Writes a packet again: on the retransmission stream, or as it was to the byte.
+    fn push_again(&mut self, consumer: &mut Consumer, sequence_number: u16, input: &Input<'_>) -> Option<Written> {
+        let outgoing = match consumer.stream.next_rtx() {
+            Some(rtx) => Outgoing { sequence_number, rtx: Some(rtx), stamps: self.stamps(&consumer.stream) },
+            None => Outgoing { sequence_number, rtx: None, stamps: consumer.stream.recall(sequence_number)? },
+        };
+        let written = self.push(&consumer.stream, input, outgoing)?;
+        let total = if outgoing.rtx.is_some() { &mut self.totals.rtx_bytes } else { &mut self.totals.rtp_bytes };
+        *total += written.len;
+        Some(written)
+    }
+
+    /// The stamps of the next packet.
+    fn stamps(&mut self, stream: &SendStream) -> Stamps {
+        if stream.has_transport_sequence() {
+            *self.transport_sequence = self.transport_sequence.wrapping_add(1);
+        }
+        Stamps { abs_send_time: self.abs_send_time, transport_sequence: self.transport_sequence.to_be_bytes() }
+    }
+
+    fn push(&mut self, stream: &SendStream, input: &Input<'_>, outgoing: Outgoing) -> Option<Written> {
+        if self.len + MAX_PACKET.max(input.bytes.len() + MAX_GROWTH) > self.buffer.len() {
+            self.send();
+        }
+        let slot = self.buffer.get_mut(self.len..)?;
+        let written = write(slot, self.scratch, self.protection, stream, input, outgoing)?;
+        self.lengths.push(u16::try_from(written.len).ok()?);
+        self.len += written.len;
+        Some(written)
+    }
+
+    /// Sends what has been written.
+    fn send(&mut self) {
+        if !self.lengths.is_empty() {
+            let sent: Sent = self.socket.send_segments(self.remote, &self.buffer[..self.len], self.lengths);
+            self.totals.dropped += sent.dropped;
+            self.totals.dropped_bytes += sent.dropped_bytes;
+            self.lengths.clear();
+            self.len = 0;
+        }
+    }
+}
+
+/// Writes and protects a packet.
 fn write(
     slot: &mut [u8],
     scratch: &mut Vec<u8>,
     protection: &mut Protection,
-    consumer: &Consumer,
-    input: &Input<'_>,
-    outgoing: Outgoing,
-    stamps: Stamps,
-) -> Option<usize> {
-    let header_len = write_header(slot, &consumer.stream, input, outgoing, stamps)?;
-    let payload = match outgoing.rtx {
-        // RFC 4588: the original number, then the original payload, without its padding.
-        Some(_) => {
-            scratch.clear();
-            scratch.extend_from_slice(&rtx::prefix(outgoing.sequence_number));
-            scratch.extend_from_slice(input.header.payload(input.bytes));
-            scratch.as_slice()
-        }
-        None => {
-            if input.header.padding_len > 0 {
-                set_padding_bit(slot);
-            }
-            input.bytes.get(input.header.header_len()..)?
-        }
-    };
-    match protection {
-        Protection::Pending => None,
-        Protection::None => {
-            let end = header_len + payload.len();
-            slot.get_mut(header_len..end)?.copy_from_slice(payload);
-            Some(end)
-        }
-        Protection::Srtp { sender, .. } => match sender.protect_rtp(slot, header_len, payload) {
-            Ok(len) => Some(len),
-            Err(error) => {
-                crate::warn!(Srtp, "RTP not sent [ssrc:{}]: {error}", consumer.stream.ssrc());
-                None
-            }
-        },
-    }
-}
-
-fn write_header(
-    slot: &mut [u8],
     stream: &SendStream,
     input: &Input<'_>,
     outgoing: Outgoing,
-    stamps: Stamps,
-) -> Option<usize> {
-    let fixed = match outgoing.rtx {
+) -> Option<Written> {
+    let header = match outgoing.rtx {
         Some(rtx) => FixedHeader {
             marker: input.header.marker,
             payload_type: rtx.payload_type,
@@ -195,7 +318,56 @@ fn write_header(
             ssrc: stream.ssrc(),
         },
     };
-    let mut writer = HeaderWriter::new(slot, &fixed).csrcs(input.header.csrcs(input.bytes));
+    let header_len = write_header(slot, stream, input, &header, outgoing.stamps)?;
+    let (payload, padding_len) = match outgoing.rtx {
+        // RFC 4588: the original number, then the original payload, without its padding.
+        Some(_) => {
+            scratch.clear();
+            scratch.extend_from_slice(&rtx::prefix(outgoing.sequence_number));
+            scratch.extend_from_slice(input.header.payload(input.bytes));
+            (scratch.as_slice(), 0)
+        }
+        None => {
+            if input.header.padding_len > 0 {
+                set_padding_bit(slot);
+            }
+            (input.bytes.get(input.header.header_len()..)?, usize::from(input.header.padding_len))
+        }
+    };
+    let plain_len = header_len + payload.len();
+    let len = match protection {
+        Protection::Pending => return None,
+        Protection::None => {
+            slot.get_mut(header_len..plain_len)?.copy_from_slice(payload);
+            plain_len
+        }
+        Protection::Srtp { sender, .. } => match sender.protect_rtp(slot, header_len, payload) {
+            Ok(len) => len,
+            Err(error) => {
+                crate::warn!(Srtp, "RTP not sent [ssrc:{}]: {error}", stream.ssrc());
+                return None;
+            }
+        },
+    };
+    Some(Written {
+        header,
+        plain_len,
+        payload_len: payload.len() - padding_len,
+        transport_sequence: stream
+            .has_transport_sequence()
+            .then(|| u16::from_be_bytes(outgoing.stamps.transport_sequence)),
+        len,
+    })
+}
+
+fn write_header(
+    slot: &mut [u8],
+    stream: &SendStream,
+    input: &Input<'_>,
+    fixed: &FixedHeader,
+    stamps: Stamps,
+) -> Option<usize> {
+    let mut writer = HeaderWriter::new(slot, fixed).csrcs(input.header.csrcs(input.bytes));
     for (kind, id) in stream.extensions() {
         writer = match kind {
             ExtensionKind::Mid => writer.extension(*id, stream.mid()),

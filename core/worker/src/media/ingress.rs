@@ -22,6 +22,7 @@ impl Worker {
         }
         let (remote, datagram) = batch.datagram_mut(index);
         let path = Path { socket, remote: *remote };
+        self.media.load += 1;
         self.transports[transport].traffic.received.add(now, datagram.len());
         // RFC 7983, by the first byte; RFC 5761, by the second.
         if is_rtp(datagram) {
@@ -87,6 +88,8 @@ impl Worker {
             offset: 0,
             header,
             extensions,
+            stream: 0,
+            epoch: 0,
             payload_type: header.payload_type,
             key_frame: false,
             silence: false,

@@ -5,15 +5,17 @@
 //! | step | file | what |
 //! |---|---|---|
 //! | ingress | [`ingress`] | tells STUN, DTLS, RTP and RTCP apart, decrypts in place, parses the header once |
-//! | route | [`route`] | finds the producer's stream, counts, notices losses, keeps a copy for retransmission, and notes on each consumer's transport what to send |
-//! | egress | [`egress`] | per transport, writes each packet's new header into the send buffer, encrypts the payload behind it, sends all in one call |
+//! | route | [`route`] | finds the producer's stream, counts, notices losses, keeps a copy for retransmission, and queues the packet at its producer |
+//! | egress | [`egress`] | per transport and consumer, chooses and numbers what its producer has queued, writes each packet's new header into the send buffer, encrypts the payload behind it, sends all in one call |
 //! | feedback | [`rtcp`], [`reports`], [`retransmission`], [`congestion_feedback`] | what RTCP brings, and what we say by it |
 //!
 //! Datagrams stay where they were received until the end of the turn; the steps pass indices. No step allocates, hashes
-//! a string or reads the clock for a packet.
+//! a string or reads the clock for a packet. Consumers are walked once a turn, not once a packet: with a thousand of them
+//! each is a cache miss.
 
 pub mod congestion_feedback;
 mod egress;
+pub mod history;
 mod ingress;
 pub mod recv_stream;
 mod reports;
@@ -25,7 +27,7 @@ pub mod send_stream;
 mod session;
 mod trace;
 
-use sfu_proto::rtp::{ExtensionSpans, Header};
+use sfu_proto::rtp::{ExtensionSpans, Header, Origin};
 
 /// A packet that is being routed: where its bytes are, and what is known about them.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +40,10 @@ pub struct Packet {
     pub header: Header,
     /// Its header extensions.
     pub extensions: ExtensionSpans,
+    /// The stream of its producer that it belongs to, by index.
+    pub stream: usize,
+    /// How often that stream had started anew, with other numbers, when it came.
+    pub epoch: u16,
     /// The router's payload type for it.
     pub payload_type: u8,
     /// Whether a key frame begins with it.
@@ -53,24 +59,27 @@ impl Packet {
     }
 }
 
-/// Where the bytes of a packet to send are.
+/// What to send to a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// In this turn's batch: an index of [`Workspace::packets`].
-    Received(usize),
-    /// In the producer stream's retransmission buffer, under this sequence number.
-    Stored(u16),
+    /// All that its producer has queued in this turn and the consumer accepts.
+    Queue,
+    /// A packet again.
+    Stored {
+        /// Which packet of the producer's stream: its epoch, and its number in the retransmission buffer.
+        origin: Origin,
+        /// The number under which the consumer's peer knows it.
+        sequence_number: u16,
+    },
 }
 
-/// A packet to send at the end of the turn.
+/// Something to send at the end of the turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// Its consumer.
+    /// To which consumer.
     pub consumer: usize,
-    /// Its bytes.
+    /// What.
     pub source: Source,
-    /// Its sequence number, as the consumer's peer sees it.
-    pub sequence_number: u16,
 }
 
 /// Bytes of the send buffer: as much as one train of datagrams can carry.
@@ -83,8 +92,10 @@ pub struct Workspace {
     pub packets: Vec<Packet>,
     /// Transports that have something pending.
     pub dirty_transports: Vec<usize>,
-    /// Producers whose streams want to be asked what they want.
+    /// Producers that got packets.
     pub touched_producers: Vec<usize>,
+    /// About how many packets are received and to be sent at the end of the turn. The loop bounds by it what a turn does.
+    pub load: usize,
     /// Packets to one destination, back to back.
     send_buffer: Box<[u8]>,
     /// Their lengths.
@@ -103,6 +114,7 @@ impl Default for Workspace {
             packets: Vec::with_capacity(1024),
             dirty_transports: Vec::with_capacity(64),
             touched_producers: Vec::with_capacity(64),
+            load: 0,
             send_buffer: vec![0; SEND_BUFFER].into_boxed_slice(),
             lengths: Vec::with_capacity(64),
             scratch: Vec::with_capacity(2048),

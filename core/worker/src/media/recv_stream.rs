@@ -34,6 +34,7 @@ pub struct RecvStream {
     /// Notices that it stops; only where another stream could take its place.
     pub inactivity: Option<Detector>,
     counts: Counts,
+    epoch: u16,
     /// The numbers that have come lately, each at its remainder.
     seen: Box<[u16; SEEN]>,
 }
@@ -84,6 +85,7 @@ impl RecvStream {
             stored: params.use_nack.then(|| retransmission::Buffer::new(retransmission::Config::default())),
             inactivity: watched.then(|| Detector::new(timeout)),
             counts: Counts::default(),
+            epoch: 0,
             seen: Box::new(none_seen()),
             params,
         })
@@ -145,6 +147,12 @@ impl RecvStream {
             stored.clear();
         }
         *self.seen = none_seen();
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
+    /// How often its numbers have started anew.
+    pub fn epoch(&self) -> u16 {
+        self.epoch
     }
 
     /// Whether this number has not come before. A number must not be forwarded twice: consumers' packets would be
@@ -162,6 +170,15 @@ impl RecvStream {
         let descriptor = value(ExtensionKind::DependencyDescriptor);
         let key_frame = self.inspector.inspect(payload, frame_marking, descriptor).is_key_frame;
         Payload { key_frame, silence: self.codec == Codec::Opus && opus::is_dtx(payload) }
+    }
+
+    /// Whether a key frame begins with a packet that was stored.
+    pub fn begins_key_frame(&self, header: &Header, extensions: &ExtensionSpans, packet: &[u8]) -> bool {
+        let value = |kind| extensions.value(kind, packet);
+        let (frame_marking, descriptor) =
+            (value(ExtensionKind::FrameMarking), value(ExtensionKind::DependencyDescriptor));
+        // What the stream's own inspector has learnt since must not change, and a key frame needs nothing from before.
+        Inspector::new(self.codec).inspect(header.payload(packet), frame_marking, descriptor).is_key_frame
     }
 
     /// 0 (nothing arrives) to 10.

@@ -11,7 +11,6 @@ use sfu_proto::rtcp::{
 };
 
 use super::rtcp::SENDER_SSRC;
-use crate::random::random_u32;
 use crate::worker::{TimerKey, Worker};
 
 /// The longest compound packet, in bytes.
@@ -31,7 +30,7 @@ impl Worker {
     /// transports don't report in step (RFC 3550, 6.3).
     pub fn schedule_reports(&mut self, now: Instant, transport: usize) {
         if self.transports[transport].connected {
-            let jitter = Duration::from_millis(u64::from(random_u32() % 500));
+            let jitter = Duration::from_millis(u64::from(self.random.next_u32() % 500));
             self.timers.set(TimerKey::Reports(transport), now + VIDEO_INTERVAL + jitter);
         } else {
             self.timers.cancel(TimerKey::Reports(transport));
@@ -41,6 +40,7 @@ impl Worker {
     /// Sends the reports that are due on a transport.
     pub fn send_reports(&mut self, now: Instant, transport: usize) {
         self.schedule_reports(now, transport);
+        self.log_drops(transport);
         let ntp = self.clock.ntp(now);
         let mut compound = Compound::new(MAX_COMPOUND);
         for position in 0..self.transports[transport].consumers.len() {
@@ -70,6 +70,15 @@ impl Worker {
             }
         }
         self.send_compound(now, transport, &mut compound);
+    }
+
+    /// Tells in the log, once an interval, that packets could not be sent.
+    fn log_drops(&mut self, transport: usize) {
+        let transport = &mut self.transports[transport];
+        let dropped = std::mem::take(&mut transport.dropped);
+        if dropped > 0 {
+            crate::warn!(Rtp, "{dropped} packets dropped, the socket took no more [transport:{}]", transport.id);
+        }
     }
 
     fn send_compound(&mut self, now: Instant, transport: usize, compound: &mut Compound) {

@@ -22,12 +22,10 @@ impl Worker {
         for sequence_number in missing.take(MAX_PACKETS) {
             count += 1;
             let Some(origin) = consumer.stream.retransmit(now, sequence_number) else { continue };
-            let transport = &mut self.transports[consumer.transport];
-            if transport.pending.is_empty() {
-                self.media.dirty_transports.push(consumer.transport);
-            }
-            let source = Source::Stored(origin.sequence_number);
-            transport.pending.push(Pending { consumer: index, source, sequence_number });
+            let pending = Pending { consumer: index, source: Source::Stored { origin, sequence_number } };
+            let dirty = &mut self.media.dirty_transports;
+            self.transports[consumer.transport].push_pending(consumer.transport, pending, dirty);
+            self.media.load += 1;
         }
         consumer.stream.sent.handle_nack(count);
         self.trace_consumer(now, index, TraceEventType::Nack, TraceDirection::In, || TraceInfo::Nothing {});

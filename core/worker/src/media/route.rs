@@ -9,8 +9,8 @@ use sfu_proto::stream::inactivity::Activity;
 use sfu_proto::stream::nack::{self, Arrival};
 use sfu_proto::stream::receive::Verdict;
 
+use super::Packet;
 use super::recv_stream::RecvStream;
-use super::{Packet, Pending, Source};
 use crate::producer::Producer;
 use crate::worker::{TimerKey, Worker};
 
@@ -61,7 +61,7 @@ impl Worker {
         let traffic = &mut self.transports[transport].traffic;
         let counter = if found.is_rtx { &mut traffic.rtx_received } else { &mut traffic.rtp_received };
         counter.add(now, packet.header.packet_len());
-        if !self.media.touched_producers.contains(&index) {
+        if !std::mem::replace(&mut producer.touched, true) {
             self.media.touched_producers.push(index);
         }
 
@@ -71,29 +71,13 @@ impl Worker {
             producer.receive(now, found.stream, &mut packet, datagram)
         };
         if reception == Reception::Restart {
-            self.restart_consumers(now, index, found.stream);
+            producer.handle_restart(now, found.stream);
         }
         if found.is_new {
             self.announce_stream(now, index, found.stream, packet.key_frame);
         }
         if reception != Reception::Nothing {
-            self.distribute(now, index, found, packet, datagram);
-        }
-    }
-
-    /// A stream's numbers have started anew: its consumers begin anew with it.
-    fn restart_consumers(&mut self, now: Instant, index: usize, stream: usize) {
-        let producer = &mut self.producers[index];
-        for consumer in &producer.consumers {
-            let consumer = &mut self.consumers[*consumer];
-            if consumer.producer_stream == Some(stream) {
-                consumer.stream.require_sync();
-            }
-        }
-        if producer.kind == MediaKind::Video
-            && let Some(stream) = producer.streams.get(stream)
-        {
-            producer.key_frames.handle_forced_request(now, stream.ssrc());
+            self.enqueue(now, index, found, packet, datagram);
         }
     }
 
@@ -125,8 +109,8 @@ impl Worker {
         }
     }
 
-    /// Notes the packet on the transports of all consumers that forward it.
-    fn distribute(&mut self, now: Instant, index: usize, found: Match, mut packet: Packet, datagram: &[u8]) {
+    /// Queues the packet for the producer's consumers.
+    fn enqueue(&mut self, now: Instant, index: usize, found: Match, mut packet: Packet, datagram: &[u8]) {
         let producer = &mut self.producers[index];
         if packet.key_frame {
             producer.key_frames.handle_key_frame(packet.header.ssrc);
@@ -150,24 +134,11 @@ impl Worker {
         if let Some(stored) = producer.streams.get_mut(found.stream).and_then(|stream| stream.stored.as_mut()) {
             stored.insert(now, packet.header.sequence_number, packet.header.timestamp, packet.bytes(datagram));
         }
-        let packet_index = self.media.packets.len();
+        packet.stream = found.stream;
+        packet.epoch = producer.streams.get(found.stream).map_or(0, RecvStream::epoch);
+        producer.queue.push(self.media.packets.len());
         self.media.packets.push(packet);
-        for consumer_index in &producer.consumers {
-            let consumer = &mut self.consumers[*consumer_index];
-            if !consumer.is_active() || consumer.producer_stream != Some(found.stream) {
-                continue;
-            }
-            let Some(sequence_number) = consumer.stream.accept(&packet) else { continue };
-            let transport = &mut self.transports[consumer.transport];
-            if transport.pending.is_empty() {
-                self.media.dirty_transports.push(consumer.transport);
-            }
-            let source = Source::Received(packet_index);
-            transport.pending.push(Pending { consumer: *consumer_index, source, sequence_number });
-            if !consumer.trace.is_empty() {
-                Self::trace_sent(&self.clock, &mut self.output, now, consumer, &packet, datagram);
-            }
-        }
+        self.media.load += producer.consumers.len();
     }
 
     /// Does what a producer's streams want: asks for missing packets and for key frames, and tells scores.
@@ -329,6 +300,16 @@ impl Producer {
         }
     }
 
+    /// A stream's numbers have started anew, and its consumers need a key frame to begin anew with it.
+    fn handle_restart(&mut self, now: Instant, stream: usize) {
+        if self.kind == MediaKind::Video
+            && !self.paused
+            && let Some(stream) = self.streams.get(stream)
+        {
+            self.key_frames.handle_forced_request(now, stream.ssrc());
+        }
+    }
+
     /// Counts a packet of a stream itself.
     fn receive(&mut self, now: Instant, stream: usize, packet: &mut Packet, datagram: &[u8]) -> Reception {
         let Some(stream) = self.streams.get_mut(stream) else { return Reception::Nothing };
@@ -343,7 +324,10 @@ impl Producer {
         };
         let has_rtx = stream.rtx_ssrc().is_some();
         stream.inspect_into(packet, datagram);
-        if let Some(nack) = &mut stream.nack {
+        // What is not forwarded need not be complete.
+        if let Some(nack) = &mut stream.nack
+            && !self.paused
+        {
             let arrival = nack.handle_packet(now, packet.header.sequence_number, packet.key_frame, false);
             if arrival == Arrival::Repaired && !has_rtx {
                 stream.received.handle_repair();

@@ -16,6 +16,9 @@ use crate::worker::Worker;
 /// The SSRC of our own messages. Mediasoup's, and browsers don't mind.
 pub(super) const SENDER_SSRC: u32 = 0;
 
+/// Packets that one NACK asks for, so that it keeps within the MTU however scattered they are: each may take 4 bytes.
+const MAX_NACKED: usize = 280;
+
 impl Worker {
     /// Takes a (decrypted) compound packet.
     pub(super) fn handle_rtcp(&mut self, now: Instant, transport: usize, compound: &[u8]) {
@@ -124,7 +127,9 @@ impl Worker {
     pub(super) fn send_nack(&mut self, now: Instant, producer: usize, ssrc: u32, missing: &[u16]) {
         self.trace_producer(now, producer, TraceEventType::Nack, TraceDirection::Out, || TraceInfo::Nothing {});
         let transport = self.producers[producer].transport;
-        self.send_rtcp(now, transport, |out| write_nack(out, SENDER_SSRC, ssrc, missing));
+        for missing in missing.chunks(MAX_NACKED) {
+            self.send_rtcp(now, transport, |out| write_nack(out, SENDER_SSRC, ssrc, missing));
+        }
     }
 
     /// Asks a producer's peer for a key frame.
@@ -166,7 +171,8 @@ impl Worker {
                 }
             }
         }
-        self.sockets.send(&path, compound);
-        transport.traffic.sent.add(now, compound.len());
+        let sent = self.sockets.send(&path, compound);
+        transport.traffic.sent.add(now, compound.len() - sent.dropped_bytes);
+        transport.dropped += sent.dropped as u64;
     }
 }

@@ -13,6 +13,7 @@ use sfu_proto::stream::send;
 
 use crate::clock::Clock;
 use crate::media::Packet;
+use crate::media::history::{History, Stamps};
 use crate::media::recv_stream::{rtx_dump, stream_params};
 use crate::random::random_u32;
 use crate::rtp_parameters;
@@ -31,9 +32,6 @@ const EXTENSIONS: [ExtensionKind; 10] = [
     ExtensionKind::PlayoutDelay,
 ];
 
-/// How many of the packets sent last can be sent again.
-const HISTORY: usize = 1024;
-
 /// The round-trip time that is assumed before one is measured.
 const DEFAULT_RTT: Duration = Duration::from_millis(100);
 
@@ -43,6 +41,7 @@ pub struct SendStream {
     params: RtpStreamParams,
     rtx: Option<Rtx>,
     extensions: Vec<(ExtensionKind, u8)>,
+    has_transport_sequence: bool,
     mid: Box<[u8]>,
     payload_types: u128,
     sends_key_frames: bool,
@@ -50,8 +49,9 @@ pub struct SendStream {
     /// Whether the next packet sent must begin a key frame (or, for codecs without, may be any).
     sync_required: bool,
     sequence: SequenceMapper,
-    /// What is kept of the packets sent last, by sequence number modulo its length; empty until it is needed.
-    history: Vec<SentPacket>,
+    /// The epoch of the producer's stream ([`Packet::epoch`]) that the numbering is in step with.
+    epoch: u16,
+    history: History,
     /// What has been sent.
     pub sent: send::Stream,
     /// How well it goes.
@@ -80,24 +80,6 @@ pub struct Rtx {
     pub payload_type: u8,
     /// The number of the last packet sent on it.
     pub sequence_number: u16,
-}
-
-/// The values that are made for each packet sent. A packet that is sent again under its own number must be the same to
-/// the byte, so they are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stamps {
-    /// Absolute send time.
-    pub abs_send_time: [u8; 3],
-    /// Transport-wide sequence number.
-    pub transport_sequence: [u8; 2],
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct SentPacket {
-    sequence_number: u16,
-    known: bool,
-    stamps: Stamps,
-    resent_at: Option<Instant>,
 }
 
 impl SendStream {
@@ -129,16 +111,19 @@ impl SendStream {
         let mid: Box<[u8]> = parameters.mid.clone().unwrap_or_default().into_bytes().into();
         let ids = rtp_parameters::extension_ids(&parameters.header_extensions);
         let media_codecs = parameters.codecs.iter().filter(|codec| rtp_parameters::is_media(codec));
+        let extensions = written_extensions(kind, &ids, &mid);
         Ok(SendStream {
+            has_transport_sequence: extensions.iter().any(|(kind, _)| *kind == ExtensionKind::TransportWideCc),
+            extensions,
+            history: History::new(rtx.is_some()),
             rtx,
-            extensions: written_extensions(kind, &ids, &mid),
             mid,
             payload_types: media_codecs.fold(0, |set, codec| set | 1 << codec.payload_type),
             sends_key_frames,
             ignore_dtx,
             sync_required: true,
             sequence: SequenceMapper::new(1),
-            history: Vec::new(),
+            epoch: 0,
             sent: send::Stream::new(ssrc, params.clock_rate),
             score: Score::new(),
             reference_time: None,
@@ -187,7 +172,7 @@ impl SendStream {
 
     /// Whether its packets have transport-wide sequence numbers.
     pub fn has_transport_sequence(&self) -> bool {
-        self.extensions.iter().any(|(kind, _)| *kind == ExtensionKind::TransportWideCc)
+        self.has_transport_sequence
     }
 
     /// The payload types that it forwards.
@@ -209,16 +194,20 @@ impl SendStream {
     /// Decides about a packet of the producer's stream: the number under which to send it, or `None` for not at all.
     pub fn accept(&mut self, packet: &Packet) -> Option<u16> {
         let number = packet.header.sequence_number;
+        let in_step = !self.sync_required && packet.epoch == self.epoch;
         let supported = self.payload_types >> (packet.payload_type & 127) & 1 != 0;
         if !supported || (self.ignore_dtx && packet.silence) {
-            self.sequence.drop(number);
+            if in_step {
+                self.sequence.drop(number);
+            }
             return None;
         }
-        if self.sync_required {
+        if !in_step {
             if self.sends_key_frames && !packet.key_frame {
                 return None;
             }
-            self.sequence.sync(number, 0);
+            self.sequence.sync(number, packet.epoch);
+            self.epoch = packet.epoch;
             // What begins anew may have timestamps before those sent so far.
             self.sent.handle_timestamp_restart();
             self.sync_required = false;
@@ -226,23 +215,20 @@ impl SendStream {
         self.sequence.input(number)
     }
 
-    /// The producer's packet that was sent under a number, if it may be sent again now. It counts as sent again.
+    /// The producer's packet that was sent under a number, if it may be sent again now. It counts as sent again. The
+    /// source that is told is the epoch of the producer's stream: in another one the number is another packet's.
     pub fn retransmit(&mut self, now: Instant, sequence_number: u16) -> Option<Origin> {
         if !self.params.use_nack {
             return None;
         }
         // Beyond the history a slot belongs to a newer packet.
         let age = self.sequence.max_output().wrapping_sub(sequence_number);
-        if usize::from(age) >= HISTORY {
+        if !self.history.reaches(age) {
             return None;
         }
         let origin = self.sequence.to_input(sequence_number)?;
         let pause = self.sent.rtt().filter(|rtt| !rtt.is_zero()).unwrap_or(DEFAULT_RTT);
-        let entry = self.history_entry(sequence_number);
-        if entry.resent_at.is_some_and(|at| now.saturating_duration_since(at) <= pause) {
-            return None;
-        }
-        let first = entry.resent_at.replace(now).is_none();
+        let first = self.history.resend(now, sequence_number, pause)?;
         self.sent.handle_retransmission(first);
         Some(origin)
     }
@@ -250,16 +236,13 @@ impl SendStream {
     /// Keeps the values that a packet was sent with, if it could be sent again under its own number.
     pub fn remember(&mut self, sequence_number: u16, stamps: Stamps) {
         if self.params.use_nack && self.rtx.is_none() {
-            *self.history_entry(sequence_number) = SentPacket { sequence_number, known: true, stamps, resent_at: None };
+            self.history.remember(sequence_number, stamps);
         }
     }
 
     /// The values that a packet was sent with; `None` if they are forgotten.
     pub fn recall(&self, sequence_number: u16) -> Option<Stamps> {
-        self.history
-            .get(usize::from(sequence_number) % HISTORY)
-            .filter(|entry| entry.known && entry.sequence_number == sequence_number)
-            .map(|entry| entry.stamps)
+        self.history.recall(sequence_number)
     }
 
     /// Its retransmission stream with the next number on it, if it has one.
@@ -272,17 +255,6 @@ impl SendStream {
     /// The SSRC of its retransmission stream, if it has one.
     pub fn rtx_ssrc(&self) -> Option<u32> {
         self.rtx.map(|rtx| rtx.ssrc)
-    }
-
-    fn history_entry(&mut self, sequence_number: u16) -> &mut SentPacket {
-        if self.history.is_empty() {
-            self.history = vec![SentPacket::default(); HISTORY];
-        }
-        let entry = &mut self.history[usize::from(sequence_number) % HISTORY];
-        if entry.sequence_number != sequence_number {
-            *entry = SentPacket { sequence_number, ..SentPacket::default() };
-        }
-        entry
     }
 
     /// What it shows of itself.
@@ -372,6 +344,8 @@ mod tests {
             offset: 0,
             header: Header::parse(&bytes).expect("RTP"),
             extensions: ExtensionSpans::default(),
+            stream: 0,
+            epoch: 0,
             payload_type: 101,
             key_frame,
             silence: false,
@@ -434,8 +408,7 @@ mod tests {
         let start = Instant::now();
         let mut stream = stream(true, false);
         stream.accept(&packet(500, true));
-        let origin = stream.retransmit(start, 1).expect("it was sent");
-        assert_eq!(origin.sequence_number, 500);
+        assert_eq!(stream.retransmit(start, 1), Some(Origin { source: 0, sequence_number: 500 }));
         assert_eq!(stream.retransmit(start + DEFAULT_RTT, 1), None);
         assert!(stream.retransmit(start + DEFAULT_RTT + Duration::from_millis(1), 1).is_some());
         assert_eq!(stream.retransmit(start, 2), None, "it was not sent");
@@ -444,17 +417,33 @@ mod tests {
     }
 
     #[test]
-    fn without_rtx_the_stamps_are_recalled_until_forgotten() {
-        let mut stream = stream(false, false);
-        let stamps = |n: u16| Stamps { abs_send_time: [1, 2, n as u8], transport_sequence: n.to_be_bytes() };
-        for n in 1..=2000 {
-            stream.accept(&packet(n, true));
-            stream.remember(n, stamps(n));
+    fn as_much_is_sent_again_as_can_be() {
+        // RTX: what a producer's stream keeps. Otherwise: what SRTP's replay window lets through.
+        for (rtx, depth) in [(true, 2500), (false, 1024)] {
+            let mut stream = stream(rtx, false);
+            for number in 1..=5000 {
+                stream.accept(&packet(number, true));
+                stream.remember(number, Stamps::default());
+            }
+            let now = Instant::now();
+            let origin = Origin { source: 0, sequence_number: 5001 - depth };
+            assert_eq!(stream.retransmit(now, 5001 - depth), Some(origin));
+            assert_eq!(stream.retransmit(now, 5000 - depth), None, "a newer packet has its place");
+            assert_eq!(stream.recall(5000).is_some(), !rtx);
         }
-        assert_eq!(stream.recall(2000), Some(stamps(2000)));
-        assert_eq!(stream.recall(977), Some(stamps(977)));
-        assert_eq!(stream.recall(976), None);
-        assert_eq!(stream.retransmit(Instant::now(), 976), None, "a newer packet has its place");
-        assert_eq!(stream.recall(2000), Some(stamps(2000)));
+    }
+
+    #[test]
+    fn after_a_restart_numbers_go_on_and_each_is_known_with_its_epoch() {
+        let now = Instant::now();
+        let mut stream = stream(false, false);
+        let anew = |number, key_frame| Packet { epoch: 1, ..packet(number, key_frame) };
+        assert_eq!(stream.accept(&packet(500, true)), Some(1));
+        assert_eq!(stream.accept(&packet(501, false)), Some(2));
+        assert_eq!(stream.accept(&anew(500, false)), None, "a picture of which the beginning is unknown");
+        assert_eq!(stream.accept(&anew(501, true)), Some(3));
+        assert_eq!(stream.accept(&anew(502, false)), Some(4));
+        assert_eq!(stream.retransmit(now, 2), Some(Origin { source: 0, sequence_number: 501 }));
+        assert_eq!(stream.retransmit(now, 3), Some(Origin { source: 1, sequence_number: 501 }));
     }
 }

@@ -7,6 +7,7 @@ use sfu_channel::notification::{Event, RtpPacketInfo, Trace, TraceDirection, Tra
 use sfu_proto::rtp::{ExtensionKind, TransportSequence};
 
 use super::Packet;
+use super::egress::Written;
 use crate::channel::Output;
 use crate::clock::Clock;
 use crate::consumer::Consumer;
@@ -33,30 +34,44 @@ impl Worker {
         });
     }
 
-    /// A packet is about to be sent to a consumer.
+    /// A packet has been written for a consumer.
     pub(super) fn trace_sent(
         clock: &Clock,
         output: &mut Output,
         now: Instant,
         consumer: &Consumer,
-        packet: &Packet,
-        datagram: &[u8],
+        written: &Written,
+        is_key_frame: bool,
     ) {
-        let kind = if packet.key_frame && consumer.trace.contains(TraceEventType::KeyFrame) {
+        let kind = if is_key_frame && consumer.trace.contains(TraceEventType::KeyFrame) {
             TraceEventType::KeyFrame
         } else {
             TraceEventType::Rtp
         };
-        if consumer.trace.contains(kind) {
-            let info = TraceInfo::Rtp(RtpPacketInfo {
-                ssrc: consumer.stream.ssrc(),
-                payload_type: packet.payload_type,
-                ..packet_info(packet, packet.bytes(datagram))
-            });
-            let direction = TraceDirection::Out;
-            let trace = Trace { trace_type: kind, timestamp: clock.millis(now), direction, info };
-            output.notify(&consumer.id, Event::Trace(trace));
+        if !consumer.trace.contains(kind) {
+            return;
         }
+        let header = &written.header;
+        let mid = consumer.stream.extensions().iter().any(|(kind, _)| *kind == ExtensionKind::Mid);
+        let info = TraceInfo::Rtp(RtpPacketInfo {
+            payload_type: header.payload_type,
+            sequence_number: header.sequence_number,
+            timestamp: header.timestamp,
+            marker: header.marker,
+            ssrc: header.ssrc,
+            is_key_frame,
+            size: written.plain_len as u64,
+            payload_size: written.payload_len as u64,
+            spatial_layer: 0,
+            temporal_layer: 0,
+            mid: mid.then(|| String::from_utf8_lossy(consumer.stream.mid()).into_owned()),
+            rid: None,
+            rrid: None,
+            wide_sequence_number: written.transport_sequence,
+            is_rtx: consumer.stream.rtx_ssrc() == Some(header.ssrc),
+        });
+        let trace = Trace { trace_type: kind, timestamp: clock.millis(now), direction: TraceDirection::Out, info };
+        output.notify(&consumer.id, Event::Trace(trace));
     }
 
     /// Something about a producer that may be traced.

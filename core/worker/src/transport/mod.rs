@@ -120,6 +120,8 @@ pub struct Transport {
     pub trace: TraceTypes<TransportTraceEventType>,
     /// What has gone through.
     pub traffic: Traffic,
+    /// Packets that could not be sent, and that have not been told in the log.
+    pub dropped: u64,
 }
 
 impl Transport {
@@ -150,6 +152,7 @@ impl Transport {
                 .unwrap_or(DEFAULT_AVAILABLE_OUTGOING_BITRATE),
             trace: TraceTypes::default(),
             traffic: Traffic::default(),
+            dropped: 0,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Media by hand: parameters as the library writes them, RTP packets, and the sockets that stand for peers.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -81,6 +81,13 @@ impl Peer {
             }
         }
         panic!("{what} did not come");
+    }
+
+    /// Throws away what is here, and what comes until nothing has come for that time.
+    pub fn drain_for(&self, quiet: Duration) {
+        self.socket.set_read_timeout(Some(quiet)).unwrap();
+        while self.socket.recv(&mut [0; 2048]).is_ok() {}
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 
     /// Everything that is here now. Call it after an answer of the worker that came later than what sent the packets.

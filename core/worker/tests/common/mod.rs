@@ -120,11 +120,17 @@ impl Worker {
 
     /// Asks and waits for the answer: the data (null when there is none), or the refusal.
     pub fn request(&mut self, method: &str, handler: &str, data: Value) -> Result<Value, Refused> {
+        let id = self.post(method, handler, data);
+        self.answer(id)
+    }
+
+    /// Asks, and returns the id of the request, whose answer is to be waited for.
+    pub fn post(&mut self, method: &str, handler: &str, data: Value) -> u32 {
         let id = self.next_id;
         self.next_id += 1;
         let data = if data.is_null() { "undefined".to_owned() } else { data.to_string() };
         self.send_frame(format!("{id}:{method}:{handler}:{data}").as_bytes());
-        self.answer(id)
+        id
     }
 
     /// Asks for what must succeed.
@@ -241,6 +247,17 @@ impl Worker {
             times = if self.proc_field("status", "State:").starts_with(state) { times + 1 } else { 0 };
             assert!(Instant::now() < deadline, "the worker is never in state {state}");
         }
+    }
+
+    /// Holds the process until [`Worker::go_on`]: what comes in the meantime waits for one turn of its loop.
+    pub fn stop(&self) {
+        self.signal(Signal::SIGSTOP);
+        self.wait_for_state('T');
+    }
+
+    /// Lets the process go on.
+    pub fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
     }
 
     /// Sends the process a signal.
