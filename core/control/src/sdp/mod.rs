@@ -25,7 +25,7 @@ pub use attribute::{
 };
 pub use capabilities::extract_rtp_capabilities;
 pub use description::{MediaDescription, Origin, SessionDescription};
-pub use parse::{MAX_MEDIA_SECTIONS, ParseError, ParseErrorReason};
+pub use parse::{MAX_LINES, MAX_MEDIA_SECTIONS, ParseError, ParseErrorReason};
 pub use receive::{ReceiveAnswer, ReceiveNegotiator, ReceiveSection};
 pub use send::{EncodingHint, SendAnswer, SendNegotiator, SendSection};
 pub use transport::LocalTransport;

@@ -7,6 +7,9 @@ use super::description::{MediaDescription, Origin, SessionDescription};
 
 /// More media sections than this are refused: a bound on the work that one description can cause.
 pub const MAX_MEDIA_SECTIONS: usize = 1024;
+/// More lines than this are refused. A browser writes up to 140 for a section that it sends, and some 30 for one that it
+/// receives.
+pub const MAX_LINES: usize = 8192;
 
 /// Why a text is not a session description.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +48,9 @@ pub enum ParseErrorReason {
     /// There are more than [`MAX_MEDIA_SECTIONS`].
     #[error("too many media sections")]
     TooManySections,
+    /// There are more than [`MAX_LINES`].
+    #[error("too many lines")]
+    TooManyLines,
     /// `b=` has the wrong fields.
     #[error("expected `b=<kind>:<value>`")]
     Bandwidth,
@@ -63,6 +69,9 @@ impl FromStr for SessionDescription {
         for (index, line) in text.lines().enumerate() {
             let line = line.trim_end_matches('\r');
             last = index + 1;
+            if last > MAX_LINES {
+                return Err(error(last, line, ParseErrorReason::TooManyLines));
+            }
             if !line.is_empty() {
                 parser.line(line).map_err(|reason| error(last, line, reason))?;
             }
