@@ -180,6 +180,9 @@ pub struct RtpHeaderExtension {
     pub direction: Option<RtpHeaderExtensionDirection>,
 }
 
+/// Encodings that one producer or consumer has at most; the worker refuses more. Simulcast has three or four.
+pub const MAX_ENCODINGS: usize = 16;
+
 /// What one producer sends, or one consumer receives.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -192,7 +195,7 @@ pub struct RtpParameters {
     /// Header extensions in use.
     #[serde(default, deserialize_with = "list")]
     pub header_extensions: Vec<RtpHeaderExtensionParameters>,
-    /// The RTP streams: one, or one a simulcast layer.
+    /// The RTP streams: one, or one a simulcast layer; [`MAX_ENCODINGS`] at most.
     pub encodings: Vec<RtpEncodingParameters>,
     /// RTCP settings; none given is the same as an empty object.
     #[serde(default)]

@@ -123,6 +123,29 @@ fn simulcast_takes_its_layers_from_the_senders_encodings() {
 }
 
 #[test]
+fn a_section_has_a_bounded_number_of_distinct_encodings() {
+    let offered = |layers: &str| {
+        let text = format!(
+            "v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\na=group:BUNDLE v\na=setup:actpass\na=fingerprint:sha-256 AB:CD\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:v\na=sendonly\na=rtcp-mux\na=rtpmap:96 VP8/90000\n{layers}"
+        );
+        let outcome = negotiator().offer(&text, &HashMap::new()).unwrap();
+        outcome.started.first().map(|section| section.rtp_parameters.encodings.len())
+    };
+    let rids = |count: u32| {
+        let rids: Vec<String> = (0..count).map(|index| format!("r{index}")).collect();
+        format!("a=simulcast:send {}\n", rids.join(";"))
+    };
+    let ssrcs = |count: u32| {
+        let ssrcs: Vec<String> = (1..=count).map(|ssrc| ssrc.to_string()).collect();
+        format!("a=ssrc-group:SIM {}\n", ssrcs.join(" "))
+    };
+    assert_eq!((offered(&rids(16)), offered(&rids(17))), (Some(16), None));
+    assert_eq!((offered(&ssrcs(16)), offered(&ssrcs(17))), (Some(16), None));
+    assert_eq!(offered("a=simulcast:send a;b;a\n"), None);
+}
+
+#[test]
 fn the_answer_in_full() {
     let mut negotiator = negotiator();
     let outcome = offer(&mut negotiator, "chromium/send-data-gathered");

@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use sfu_channel::{
-    DtlsParameters, DtlsRole, IceParameters, MediaKind, RtcpParameters, RtpCapabilities, RtpCodecCapability,
-    RtpCodecParameters, RtpEncodingParameters, RtpEncodingRtx, RtpHeaderExtensionDirection,
+    DtlsParameters, DtlsRole, IceParameters, MAX_ENCODINGS, MediaKind, RtcpParameters, RtpCapabilities,
+    RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters, RtpEncodingRtx, RtpHeaderExtensionDirection,
     RtpHeaderExtensionParameters, RtpParameters,
 };
 
@@ -86,7 +86,8 @@ pub struct SendAnswer {
     pub stopped: Vec<String>,
     /// The sections whose producers begin.
     pub started: Vec<SendSection>,
-    /// The mids that can't be accepted: no codec in common, not bundled, or no media at all.
+    /// The mids that can't be accepted: no codec in common, not bundled, more encodings than the worker takes, or
+    /// no media at all.
     pub rejected: Vec<String>,
     /// Whether the offer has a section for data channels that is accepted.
     pub has_data: bool,
@@ -255,11 +256,12 @@ impl SendNegotiator {
         let header_extensions = self.choose_header_extensions(kind, offered);
         let answer = answer_section(offered, mid, &answer_codecs, &header_extensions);
         let has_rtx = codecs.iter().any(RtpCodecParameters::is_rtx);
+        let encodings = encodings(offered, has_rtx, hints)?;
         let producing = offered.direction().sends().then(|| RtpParameters {
             mid: Some(mid.to_owned()),
             codecs,
             header_extensions,
-            encodings: encodings(offered, has_rtx, hints),
+            encodings,
             rtcp: RtcpParameters {
                 cname: offered.cname().map(str::to_owned),
                 ssrc: None,
@@ -398,11 +400,16 @@ fn simulcast_rids(section: &MediaDescription) -> Vec<&str> {
     streams.filter_map(|stream| Some(stream.alternatives.first()?.id.as_str())).collect()
 }
 
-/// The encodings of a section: its rids, else its SSRCs, else one that only the mid tells.
-fn encodings(section: &MediaDescription, has_rtx: bool, hints: &[EncodingHint]) -> Vec<RtpEncodingParameters> {
+/// The encodings of a section: its rids, else its SSRCs, else one that only the mid tells. `None` if they are too many
+/// for the worker, or two have one rid.
+fn encodings(section: &MediaDescription, has_rtx: bool, hints: &[EncodingHint]) -> Option<Vec<RtpEncodingParameters>> {
     let rids = simulcast_rids(section);
+    let mut distinct = HashSet::new();
+    if rids.len() > MAX_ENCODINGS || !rids.iter().all(|rid| distinct.insert(rid)) {
+        return None;
+    }
     let mut encodings: Vec<RtpEncodingParameters> = if rids.is_empty() {
-        by_ssrc(section, has_rtx)
+        by_ssrc(section, has_rtx)?
     } else {
         let of_rid = |rid: &&str| RtpEncodingParameters { rid: Some((*rid).to_owned()), ..Default::default() };
         rids.iter().map(of_rid).collect()
@@ -414,10 +421,10 @@ fn encodings(section: &MediaDescription, has_rtx: bool, hints: &[EncodingHint]) 
             encoding.max_bitrate = hint.max_bitrate;
         }
     }
-    encodings
+    Some(encodings)
 }
 
-fn by_ssrc(section: &MediaDescription, has_rtx: bool) -> Vec<RtpEncodingParameters> {
+fn by_ssrc(section: &MediaDescription, has_rtx: bool) -> Option<Vec<RtpEncodingParameters>> {
     let group = |wanted: &'static str| {
         section.attributes.iter().filter_map(move |attribute| match attribute {
             Attribute::SsrcGroup { semantics, ssrcs } if semantics == wanted => Some(ssrcs.as_slice()),
@@ -437,13 +444,16 @@ fn by_ssrc(section: &MediaDescription, has_rtx: bool) -> Vec<RtpEncodingParamete
         (_, Some([first, ..])) => vec![*first],
         _ => described.into_iter().collect(),
     };
+    if ssrcs.len() > MAX_ENCODINGS {
+        return None;
+    }
     if ssrcs.is_empty() {
-        return vec![RtpEncodingParameters::default()];
+        return Some(vec![RtpEncodingParameters::default()]);
     }
     let encodings = ssrcs.into_iter().map(|ssrc| RtpEncodingParameters {
         ssrc: Some(ssrc),
         rtx: rtx(ssrc).map(|ssrc| RtpEncodingRtx { ssrc }),
         ..Default::default()
     });
-    encodings.collect()
+    Some(encodings.collect())
 }
