@@ -93,6 +93,9 @@ impl WorkerSettings {
         command
             .env("MEDIASOUP_VERSION", PROTOCOL_VERSION)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
+            // Ctrl-C on the terminal is for this program alone, which then closes its workers: of themselves they would
+            // seem to die.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -41,6 +41,15 @@ async fn starts_and_closes() {
     assert_eq!(worker.close().await, WorkerEnd::Closed(WorkerExit::Signal(Signal::SIGTERM as i32)));
 }
 
+/// A terminal sends the signal of Ctrl-C to the whole process group of the program that it runs.
+#[tokio::test]
+async fn a_worker_is_a_process_group_of_its_own() {
+    let worker = running().await;
+    let pid = Pid::from_raw(worker.pid().try_into().unwrap());
+    assert_eq!(nix::unistd::getpgid(Some(pid)), Ok(pid));
+    worker.close().await;
+}
+
 #[tokio::test]
 async fn a_killed_worker_is_noticed_with_its_signal() {
     let worker = running().await;
