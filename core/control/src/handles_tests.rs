@@ -283,6 +283,24 @@ async fn a_consumer_follows_its_worker() {
     assert!(worker.asked(Method::TransportCloseConsumer).is_empty(), "the worker has removed it already");
 }
 
+/// An endpoint's capabilities need not be in the form that negotiation fills in: both questions have one answer.
+#[tokio::test(start_paused = true)]
+async fn capabilities_are_validated_before_they_count() {
+    let Bench { router, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    let mut terse = capabilities();
+    for codec in &mut terse.codecs {
+        codec.channels = Some(1);
+    }
+    assert!(router.can_consume(producer.id(), &terse));
+    transport.consume(ConsumerOptions::new(producer.id(), terse)).await.expect("it can");
+
+    let mut invalid = capabilities();
+    invalid.header_extensions[0].uri.clear();
+    assert!(!router.can_consume(producer.id(), &invalid));
+    assert!(matches!(transport.consume(ConsumerOptions::new(producer.id(), invalid)).await, Err(Error::Ortc(_))));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_closed_producer_is_forgotten() {
     let Bench { worker, router, transport, .. } = bench().await;

@@ -157,10 +157,12 @@ impl Router {
         self.inner.entity.ask(Request::RouterDump).await
     }
 
-    /// Whether somebody with those capabilities can consume that producer.
+    /// Whether somebody with those capabilities can consume that producer. Nobody can with invalid ones.
     pub fn can_consume(&self, producer_id: &str, rtp_capabilities: &RtpCapabilities) -> bool {
-        self.producer(producer_id)
-            .is_some_and(|producer| ortc::can_consume(producer.consumable_rtp_parameters(), rtp_capabilities))
+        let Some(producer) = self.producer(producer_id) else { return false };
+        let mut capabilities = rtp_capabilities.clone();
+        ortc::validate_rtp_capabilities(&mut capabilities).is_ok()
+            && ortc::can_consume(producer.consumable_rtp_parameters(), &capabilities)
     }
 
     /// Makes a transport towards a browser or another WebRTC endpoint.
