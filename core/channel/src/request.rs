@@ -135,6 +135,46 @@ macro_rules! define_requests {
 }
 for_each_request!(define_requests);
 
+impl Request {
+    /// The request to the same entity that closes what this one makes; `None` if it makes nothing.
+    pub fn undo(&self) -> Option<Self> {
+        let close_transport = |transport_id: &String| {
+            let transport_id = transport_id.clone();
+            Self::RouterCloseTransport(TransportId { transport_id })
+        };
+        let close_observer = |rtp_observer_id: &String| {
+            let rtp_observer_id = rtp_observer_id.clone();
+            Self::RouterCloseRtpObserver(RtpObserverId { rtp_observer_id })
+        };
+        Some(match self {
+            Self::WorkerCreateWebRtcServer(CreateWebRtcServer { web_rtc_server_id, .. }) => {
+                Self::WorkerCloseWebRtcServer(WebRtcServerId { web_rtc_server_id: web_rtc_server_id.clone() })
+            }
+            Self::WorkerCreateRouter(id) => Self::WorkerCloseRouter(id.clone()),
+            Self::RouterCreateWebRtcTransport(made) => close_transport(&made.transport_id),
+            Self::RouterCreateWebRtcTransportWithServer(made) => close_transport(&made.transport_id),
+            Self::RouterCreatePlainTransport(made) => close_transport(&made.transport_id),
+            Self::RouterCreatePipeTransport(made) => close_transport(&made.transport_id),
+            Self::RouterCreateDirectTransport(made) => close_transport(&made.transport_id),
+            Self::RouterCreateActiveSpeakerObserver(made) => close_observer(&made.rtp_observer_id),
+            Self::RouterCreateAudioLevelObserver(made) => close_observer(&made.rtp_observer_id),
+            Self::TransportProduce(Produce { producer_id, .. }) => {
+                Self::TransportCloseProducer(ProducerId { producer_id: producer_id.clone() })
+            }
+            Self::TransportConsume(Consume { consumer_id, .. }) => {
+                Self::TransportCloseConsumer(ConsumerId { consumer_id: consumer_id.clone() })
+            }
+            Self::TransportProduceData(ProduceData { data_producer_id, .. }) => {
+                Self::TransportCloseDataProducer(DataProducerId { data_producer_id: data_producer_id.clone() })
+            }
+            Self::TransportConsumeData(ConsumeData { data_consumer_id, .. }) => {
+                Self::TransportCloseDataConsumer(DataConsumerId { data_consumer_id: data_consumer_id.clone() })
+            }
+            _ => return None,
+        })
+    }
+}
+
 impl std::fmt::Display for Method {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

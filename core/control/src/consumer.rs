@@ -185,7 +185,7 @@ impl Consumer {
         }
         let request = Request::TransportCloseConsumer(ConsumerId { consumer_id: self.id().to_owned() });
         let transport = self.inner.transport.entity();
-        transport.channel().request(Some(transport.id()), &request).await.map(drop)
+        transport.channel().close(Some(transport.id()), &request).await
     }
 
     /// Sends nothing until resumed.

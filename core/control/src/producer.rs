@@ -145,7 +145,7 @@ impl Producer {
         }
         let request = Request::TransportCloseProducer(ProducerId { producer_id: self.id().to_owned() });
         let transport = self.inner.transport.entity();
-        transport.channel().request(Some(transport.id()), &request).await.map(drop)
+        transport.channel().close(Some(transport.id()), &request).await
     }
 
     /// Forwards nothing until resumed.

@@ -149,7 +149,7 @@ impl Router {
             return Ok(());
         }
         let request = Request::WorkerCloseRouter(RouterId { router_id: self.id().to_owned() });
-        self.inner.entity.channel().request(None, &request).await.map(drop)
+        self.inner.entity.channel().close(None, &request).await
     }
 
     /// What it has.

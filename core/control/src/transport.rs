@@ -168,7 +168,7 @@ impl Transport {
         }
         let request = Request::RouterCloseTransport(TransportId { transport_id: self.id().to_owned() });
         let router = self.router().entity();
-        router.channel().request(Some(router.id()), &request).await.map(drop)
+        router.channel().close(Some(router.id()), &request).await
     }
 
     /// Its statistics.
