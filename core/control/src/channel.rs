@@ -385,6 +385,7 @@ async fn write_frames<W>(
     let write = async {
         loop {
             let frame = tokio::select! {
+                biased;
                 Some(frame) = closing.recv() => frame,
                 Some(frame) = frames.recv() => frame,
                 else => return,

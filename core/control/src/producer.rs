@@ -195,7 +195,7 @@ impl Producer {
     }
 
     fn take_close(&self) {
-        self.inner.transport.router().remove_producer(self.id());
+        self.inner.transport.router().forget_producer(self.id());
         self.inner.entity.emit(if self.inner.entity.closed_itself() {
             ProducerEvent::Close
         } else {

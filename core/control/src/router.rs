@@ -213,16 +213,21 @@ impl Router {
         &self.inner.entity
     }
 
+    /// The open producer of that id.
     pub(crate) fn producer(&self, id: &str) -> Option<Producer> {
-        lock(&self.inner.producers).get(id).cloned()
+        lock(&self.inner.producers).get(id).filter(|producer| !producer.closed()).cloned()
     }
 
     pub(crate) fn add_producer(&self, producer: &Producer) {
         lock(&self.inner.producers).insert(producer.id().to_owned(), producer.clone());
     }
 
-    pub(crate) fn remove_producer(&self, id: &str) {
-        lock(&self.inner.producers).remove(id);
+    /// Forgets a producer that is closed. Another one may have its id by now.
+    pub(crate) fn forget_producer(&self, id: &str) {
+        let mut producers = lock(&self.inner.producers);
+        if producers.get(id).is_some_and(Producer::closed) {
+            producers.remove(id);
+        }
     }
 }
 

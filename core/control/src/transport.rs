@@ -16,7 +16,7 @@ use sfu_channel::{
 use tokio::sync::broadcast;
 
 use crate::consumer::Consumer;
-use crate::entity::{Entity, lock, new_id};
+use crate::entity::{Entity, check_id, lock, new_id};
 use crate::error::Error;
 use crate::ortc;
 use crate::producer::Producer;
@@ -67,7 +67,7 @@ pub enum TransportEvent {
 /// How a producer is made.
 #[derive(Debug, Clone)]
 pub struct ProducerOptions {
-    /// Its id, unique in the router; absent, it is made up.
+    /// Its id, unique in the router, without colons; absent, it is made up.
     pub id: Option<String>,
     /// Audio or video.
     pub kind: MediaKind,
@@ -202,6 +202,12 @@ impl Transport {
 
     /// Takes media from the endpoint.
     pub async fn produce(&self, options: ProducerOptions) -> Result<Producer, Error> {
+        if let Some(id) = &options.id {
+            check_id(id)?;
+            if self.router().producer(id).is_some() {
+                return Err(Error::WrongOption("a producer with this id exists already"));
+            }
+        }
         let kind = options.kind;
         let mut rtp_parameters = options.rtp_parameters;
         ortc::validate_rtp_parameters(&mut rtp_parameters)?;
