@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpMapping, RtpParameters};
 use crate::serde_helpers::{any_number, known_names};
 use crate::types::{
-    DataType, DtlsParameters, ListenInfo, LogLevel, NumSctpStreams, PreferredLayers, RtpType, SctpStreamParameters,
-    SrtpParameters, TraceEventType, TransportTraceEventType,
+    DataType, DtlsParameters, ListenInfo, LogLevel, NumSctpStreams, PreferredLayers, Protocol, RtpType,
+    SctpStreamParameters, SrtpParameters, TraceEventType, TransportTraceEventType,
 };
 
 /// Calls a macro with the table of all requests: entity, name on the wire, variant, and type of the data if it has any.
@@ -368,25 +368,28 @@ pub struct CreateWebRtcTransport {
 
 impl CreateWebRtcTransport {
     /// The local preference (RFC 8445, 5.1.2.1) of the candidate of each of `listen_infos`: 10000, less 100 for each
-    /// address before its own, and 1000 more if its protocol is preferred.
+    /// address before its own, and 1000 more if its protocol is preferred. An address is one entry of 3.12's list: the
+    /// same IP address may be there twice, announced as two.
     pub fn local_preferences(&self) -> Vec<u16> {
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        self.listen_infos
-            .iter()
-            .map(|info| {
-                let index = addresses.iter().position(|ip| *ip == info.ip).unwrap_or_else(|| {
-                    addresses.push(info.ip);
-                    addresses.len() - 1
-                });
-                local_preference(info, index, self.prefer_udp, self.prefer_tcp)
-            })
-            .collect()
+        let infos = &self.listen_infos;
+        let mut index = 0;
+        let preference = |(position, info): (usize, &ListenInfo)| {
+            let before = position.checked_sub(1).and_then(|before| infos.get(before));
+            index += usize::from(before.is_some_and(|before| !is_tcp_of(info, before)));
+            local_preference(info, index, self.prefer_udp, self.prefer_tcp)
+        };
+        infos.iter().enumerate().map(preference).collect()
     }
+}
+
+/// Whether a listener is the TCP one of the same address as the UDP one before it.
+fn is_tcp_of(info: &ListenInfo, before: &ListenInfo) -> bool {
+    (before.protocol, info.protocol) == (Protocol::Udp, Protocol::Tcp)
+        && (before.ip, &before.announced_address) == (info.ip, &info.announced_address)
 }
 
 /// The local preference of a candidate on the address of that index.
 fn local_preference(info: &ListenInfo, index: usize, prefer_udp: bool, prefer_tcp: bool) -> u16 {
-    use crate::types::Protocol;
     let preferred = match info.protocol {
         Protocol::Udp => prefer_udp,
         Protocol::Tcp => prefer_tcp,

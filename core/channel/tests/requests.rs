@@ -285,6 +285,14 @@ fn listen_ips_become_listeners_address_by_address() {
         ]
     );
     assert_eq!(request.local_preferences(), [10_000, 11_000, 9_900, 10_900]);
+    // One IP address behind two NATs is two addresses.
+    for (tcp, expected) in
+        [(false, vec![10_000, 9_900, 9_800]), (true, vec![10_000, 10_000, 9_900, 9_900, 9_800, 9_800])]
+    {
+        let twice = json!([{"ip": "127.0.0.1", "announcedIp": "9.9.9.1"}, {"ip": "127.0.0.1", "announcedIp": "9.9.9.2"}, {"ip": "127.0.0.1"}]);
+        let request = web_rtc(json!({"transportId": "t", "listenIps": twice, "enableTcp": tcp}));
+        assert_eq!(request.local_preferences(), expected);
+    }
     // Without a word about protocols there is UDP only.
     let request = web_rtc(json!({"transportId": "t", "listenIps": [{"ip": "::1"}]}));
     assert_eq!(request.listen_infos, [ListenInfo::new(Protocol::Udp, ip("::1"))]);
