@@ -69,6 +69,28 @@ fn what_chromium_can_receive() {
     assert_eq!(h264["profile-level-id"], "42e01f");
 }
 
+/// Parameters may come from a peer's JSON, and go into the offers of others.
+#[test]
+fn what_would_become_another_line_is_refused() {
+    let mut negotiator = ReceiveNegotiator::new(transport(true));
+    let refused = |change: &dyn Fn(&mut RtpParameters)| {
+        let mut consumer = consumer(0, "video/VP8", "peer");
+        change(&mut consumer.rtp_parameters);
+        negotiator.add(consumer)
+    };
+    let mut refused = refused;
+    let line = "x\r\na=candidate:1 1 udp 1 192.0.2.9 9 typ host";
+    let control = Err(NegotiationError::ControlCharacter);
+    assert_eq!(refused(&|parameters| parameters.rtcp.cname = Some(line.to_owned())), control);
+    assert_eq!(
+        refused(&|parameters| drop(parameters.codecs[0].parameters.insert("x".to_owned(), line.into()))),
+        control
+    );
+    assert_eq!(refused(&|parameters| parameters.header_extensions[0].uri = line.to_owned()), control);
+    assert_eq!(refused(&|parameters| parameters.codecs[0].rtcp_feedback[0].parameter = "\r".to_owned()), control);
+    assert_eq!(refused(&|_| ()), Ok(()), "its mid is still free");
+}
+
 #[test]
 fn what_firefox_can_receive() {
     // This one has no H264.

@@ -146,6 +146,46 @@ fn a_section_has_a_bounded_number_of_distinct_encodings() {
 }
 
 #[test]
+fn hints_are_for_their_rid_and_change_what_is_sent_only_by_its_layers() {
+    let name = "chromium/send-simulcast";
+    let mut negotiator = negotiator();
+    let mut offer = |text: &str, hints: serde_json::Value| {
+        let hints: Vec<EncodingHint> = serde_json::from_value(hints).unwrap();
+        negotiator.offer(text, &HashMap::from([("0".to_owned(), hints)])).unwrap()
+    };
+    let encodings = |outcome: &SendAnswer| serde_json::to_value(&outcome.started[0].rtp_parameters.encodings).unwrap();
+    // There is no hint for r0 and r1, though others stand in their places.
+    let outcome = offer(&fixture(name), json!([{"rid": "r2", "maxBitrate": 1500000.5}, {"rid": "x", "maxBitrate": 7}]));
+    assert_eq!(encodings(&outcome), json!([{"rid": "r0"}, {"rid": "r1"}, {"rid": "r2", "maxBitrate": 1500000}]));
+    // The bound goes with the bandwidth; the stream stays.
+    let outcome = offer(&fixture(name), json!([{"rid": "r2", "maxBitrate": 900000}]));
+    assert!(outcome.stopped.is_empty() && outcome.started.is_empty(), "{outcome:?}");
+    let outcome = offer(&fixture(name), json!([{"rid": "r2", "scalabilityMode": "L1T3"}]));
+    assert_eq!((outcome.stopped.len(), outcome.started.len()), (1, 1));
+
+    // A browser does not write the rid of its only encoding.
+    let single = fixture("chromium/send-vp9");
+    let hints = serde_json::from_value(json!([{"rid": "r0", "scalabilityMode": "L1T2"}])).unwrap();
+    let mid = parse("chromium/send-vp9").media[0].mid().unwrap().to_owned();
+    let outcome = self::negotiator().offer(&single, &HashMap::from([(mid, hints)])).unwrap();
+    assert_eq!(encodings(&outcome)[0]["scalabilityMode"], "L1T2");
+}
+
+#[test]
+fn an_answer_has_only_what_was_offered() {
+    let text = fixture("chromium/send-audio-video");
+    for line in ["a=extmap-allow-mixed\r\n", "a=rtcp-rsize\r\n"] {
+        for (text, expected) in [(&text, true), (&text.replace(line, ""), false)] {
+            let mut negotiator = negotiator();
+            negotiator.offer(text, &HashMap::new()).unwrap();
+            assert_eq!(negotiator.answer().contains(line), expected, "{line}");
+        }
+    }
+    let outcome = negotiator().offer(&text.replace("a=rtcp-mux\r\n", ""), &HashMap::new()).unwrap();
+    assert_eq!((outcome.started.len(), outcome.rejected.len()), (0, 2), "RTCP needs a port of its own");
+}
+
+#[test]
 fn the_answer_in_full() {
     let mut negotiator = negotiator();
     let outcome = offer(&mut negotiator, "chromium/send-data-gathered");

@@ -74,6 +74,9 @@ pub enum NegotiationError {
     /// A consumer's mid is missing, or in use already.
     #[error("the consumer's mid `{0}` is empty or in use")]
     Mid(String),
+    /// What is to be offered has control characters, by which it would become other lines of the description.
+    #[error("the consumer's parameters have control characters")]
+    ControlCharacter,
     /// The answer uses a payload type that was not offered.
     #[error("mid `{mid}` answers payload type {payload_type}, which was not offered")]
     PayloadType {

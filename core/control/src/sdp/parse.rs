@@ -27,6 +27,10 @@ pub struct ParseError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseErrorReason {
+    /// A line has a control character: RFC 8866 section 9 allows none of those that end a line, and others would only
+    /// disturb whoever the text is passed on to.
+    #[error("a line can't have control characters")]
+    ControlCharacter,
     /// Every line is a letter, `=` and a value (RFC 8866 section 5).
     #[error("expected a letter and `=`")]
     NotALine,
@@ -80,6 +84,11 @@ impl FromStr for SessionDescription {
     }
 }
 
+/// Whether a text can't stand in a line of a description.
+pub(super) fn has_control_character(text: &str) -> bool {
+    text.contains(|character: char| character.is_control() && character != '\t')
+}
+
 fn error(line: usize, text: &str, reason: ParseErrorReason) -> ParseError {
     ParseError { line, text: text.chars().take(80).collect(), reason }
 }
@@ -97,6 +106,9 @@ struct Parser {
 
 impl Parser {
     fn line(&mut self, line: &str) -> Result<(), ParseErrorReason> {
+        if has_control_character(line) {
+            return Err(ParseErrorReason::ControlCharacter);
+        }
         let (letter, value) = line.split_once('=').ok_or(ParseErrorReason::NotALine)?;
         if !self.version_seen {
             if letter != "v" || value.trim() != "0" {
