@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::serde_helpers::rough_number;
+
 /// Audio or video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -298,8 +300,8 @@ pub struct RtpEncodingParameters {
     /// Resolution is divided by this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_resolution_down_by: Option<f64>,
-    /// Upper bound of the bit rate, in bits per second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Upper bound of the bit rate, in bits per second. Browsers may say fractions.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "rough_number")]
     pub max_bitrate: Option<u64>,
     /// Upper bound of the frame rate, in frames per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]

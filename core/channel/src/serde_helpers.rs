@@ -58,6 +58,16 @@ pub(crate) mod known_names {
     }
 }
 
+/// Reads any JSON number that is not negative as a whole one, cut towards zero. Negative ones count as absent.
+pub(crate) fn rough_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = Option::<serde_json::Number>::deserialize(deserializer)?;
+    Ok(number.and_then(|number| {
+        // A cast from float to integer saturates.
+        let rough = || number.as_f64().filter(|number| *number >= 0.0).map(|number| number as u64);
+        number.as_u64().or_else(rough)
+    }))
+}
+
 /// Reads any JSON number as a whole one: cut towards zero, and kept within the range of `i32`.
 pub(crate) fn any_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i32, D::Error> {
     // A cast from float to integer saturates.

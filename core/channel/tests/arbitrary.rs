@@ -307,7 +307,7 @@ proptest! {
     }
 
     #[test]
-    fn payload_headers_round_trip(id in any::<u32>(), entity in "[a-zA-Z0-9-]{1,36}", ppid in any::<u32>(), target in target()) {
+    fn payload_headers_round_trip(id in any::<u32>(), entity in "[a-zA-Z0-9-]{1,36}", ppid in option::of(any::<u32>()), target in target()) {
         let headers = [
             PayloadToWorker::ProducerSend { producer_id: entity.clone() },
             PayloadToWorker::SendRtcp { transport_id: entity.clone() },
@@ -317,7 +317,7 @@ proptest! {
         for header in headers {
             prop_assert_eq!(read_to_worker(write_to_worker(&header).as_bytes()).unwrap(), header);
         }
-        for event in [PayloadEvent::Rtp, PayloadEvent::Rtcp, PayloadEvent::Message { ppid }] {
+        for event in [PayloadEvent::Rtp, PayloadEvent::Rtcp, PayloadEvent::Message { ppid: ppid.unwrap_or(51) }] {
             let notification = PayloadNotification { target: target.clone(), event };
             let text = write_payload_notification(&notification);
             prop_assert_eq!(read_from_worker(text.as_bytes()).unwrap(), PayloadFromWorker::Notification(notification));

@@ -300,6 +300,27 @@ fn listen_ips_become_listeners_address_by_address() {
 }
 
 #[test]
+fn a_bound_of_the_bit_rate_is_any_number() {
+    let max_bitrate = |value: &str| -> Result<Option<u64>, _> {
+        serde_json::from_str::<sfu_channel::RtpEncodingParameters>(&format!("{{\"maxBitrate\":{value}}}"))
+            .map(|read| read.max_bitrate)
+    };
+    for (value, expected) in [
+        ("500000", Some(500_000)),
+        ("1500000.5", Some(1_500_000)),
+        ("1e6", Some(1_000_000)),
+        ("1e300", Some(u64::MAX)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("-1", None),
+        ("-0.5", None),
+        ("null", None),
+    ] {
+        assert_eq!(max_bitrate(value).unwrap(), expected, "{value}");
+    }
+    assert!(max_bitrate("\"fast\"").is_err());
+}
+
+#[test]
 fn listeners_that_the_old_words_cannot_say_are_written_in_new_ones() {
     let old = |infos: Vec<ListenInfo>| {
         let mut request = web_rtc(json!({"transportId": "t", "listenIps": [{"ip": "::1"}]}));

@@ -381,3 +381,11 @@ fn statistics() {
     let read: RtpStreamStat = serde_json::from_value(stream.clone()).unwrap();
     assert_shape(&read, stream);
 }
+
+#[test]
+fn secrets_stay_out_of_logs() {
+    let ice = IceParameters { username_fragment: "ufrag".to_owned(), password: "secret".to_owned(), ice_lite: true };
+    let srtp = SrtpParameters { crypto_suite: SrtpCryptoSuite::AesCm128HmacSha1_32, key_base64: "secret".to_owned() };
+    let shown = format!("{ice:?} {srtp:?}");
+    assert!(shown.contains("ufrag") && !shown.contains("secret"), "{shown}");
+}

@@ -280,6 +280,8 @@ async fn a_consumer_follows_its_worker() {
     consumer.set_priority(200).await.unwrap();
     assert_eq!(consumer.priority(), 200);
     assert!(matches!(consumer.set_priority(0).await, Err(Error::WrongOption(_))));
+    consumer.unset_priority().await.unwrap();
+    assert_eq!(worker.asked(Method::ConsumerSetPriority)[1].data, json!({"priority": 1}));
     let layers = PreferredLayers { spatial_layer: 1, temporal_layer: None };
     assert_eq!(consumer.set_preferred_layers(layers).await.unwrap(), None, "a simple consumer has no layers");
 
@@ -319,6 +321,40 @@ async fn capabilities_are_validated_before_they_count() {
     invalid.header_extensions[0].uri.clear();
     assert!(!router.can_consume(producer.id(), &invalid));
     assert!(matches!(transport.consume(ConsumerOptions::new(producer.id(), invalid)).await, Err(Error::Ortc(_))));
+}
+
+/// Clones may pause and resume at once; what the worker was told last holds.
+#[tokio::test(start_paused = true)]
+async fn pausing_and_resuming_at_once_leaves_what_the_worker_has() {
+    let Bench { worker, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    let consumer = consume(&transport, &producer).await;
+    let last = |pause: Method, resume: Method| {
+        let asked = lock(&worker.asked);
+        asked.iter().rev().find(|frame| [pause, resume].contains(&frame.method)).unwrap().method
+    };
+    // The worker is told to pause first, but whoever told it hears of it last.
+    let (paused, resumed) = tokio::join!(
+        async {
+            let pause = producer.pause();
+            let pause_consumer = consumer.pause();
+            let (pause, pause_consumer) = (std::pin::pin!(pause), std::pin::pin!(pause_consumer));
+            tokio::join!(late(pause), late(pause_consumer))
+        },
+        async { tokio::join!(producer.resume(), consumer.resume()) }
+    );
+    paused.0.and(paused.1).and(resumed.0).and(resumed.1).unwrap();
+    assert_eq!(producer.paused(), last(Method::ProducerPause, Method::ProducerResume) == Method::ProducerPause);
+    assert_eq!(consumer.paused(), last(Method::ConsumerPause, Method::ConsumerResume) == Method::ConsumerPause);
+}
+
+/// Begins a future, and goes on with it only after others have had many turns.
+async fn late<F: Future + Unpin>(mut future: F) -> F::Output {
+    assert!(futures_util::poll!(&mut future).is_pending());
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    future.await
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,6 +30,8 @@ struct Inner {
     rtp_parameters: RtpParameters,
     consumable_rtp_parameters: RtpParameters,
     state: Mutex<State>,
+    /// Held while the worker pauses or resumes it, so that what it does last is what is known of it.
+    pausing: tokio::sync::Mutex<()>,
 }
 
 struct State {
@@ -75,6 +77,7 @@ impl Producer {
                 rtp_parameters: made.rtp_parameters,
                 consumable_rtp_parameters: made.consumable_rtp_parameters,
                 state: Mutex::new(State { paused: made.paused, score: Vec::new() }),
+                pausing: tokio::sync::Mutex::default(),
             }),
         };
         producer.inner.transport.router().add_producer(&producer);
@@ -150,6 +153,7 @@ impl Producer {
 
     /// Forwards nothing until resumed.
     pub async fn pause(&self) -> Result<(), Error> {
+        let _pausing = self.inner.pausing.lock().await;
         self.inner.entity.tell(Request::ProducerPause).await?;
         lock(&self.inner.state).paused = true;
         Ok(())
@@ -157,6 +161,7 @@ impl Producer {
 
     /// Forwards again.
     pub async fn resume(&self) -> Result<(), Error> {
+        let _pausing = self.inner.pausing.lock().await;
         self.inner.entity.tell(Request::ProducerResume).await?;
         lock(&self.inner.state).paused = false;
         Ok(())
