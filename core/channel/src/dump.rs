@@ -1,15 +1,14 @@
-//! What entities show of themselves, and what the worker answers to requests that create or change something.
+//! What entities show of themselves when they are asked, and some when they are made.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpMappingCodec, RtpParameters};
-use crate::serde_helpers::{comma_joined, number_keys};
+use crate::serde_helpers::comma_joined;
 use crate::types::{
-    ConsumerLayers, ConsumerScore, DataType, DtlsParameters, DtlsRole, DtlsState, IceCandidate, IceParameters, IceRole,
-    IceState, RtpType, SctpState, SctpStreamParameters, SrtpParameters, TraceEventType, TransportTraceEventType,
-    TransportTuple,
+    DataType, DtlsParameters, DtlsState, IceCandidate, IceParameters, IceRole, IceState, RtpType, SctpState,
+    SctpStreamParameters, SrtpParameters, TraceEventType, TransportTraceEventType, TransportTuple,
 };
 
 /// Answer to `worker.dump`.
@@ -131,8 +130,10 @@ pub struct RouterDump {
 }
 
 /// What all kinds of transports show. As it is, the dump of a direct transport.
+///
+/// The 3.12 generation knows one message size, which stands for both: the longest that may be received is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "DirectWire")]
 pub struct TransportDump {
     /// Its id.
     pub id: String,
@@ -143,10 +144,8 @@ pub struct TransportDump {
     /// Its consumers.
     pub consumer_ids: Vec<String>,
     /// The consumer that sends with each SSRC.
-    #[serde(deserialize_with = "number_keys")]
     pub map_ssrc_consumer_id: BTreeMap<u32, String>,
     /// The consumer that retransmits with each SSRC.
-    #[serde(deserialize_with = "number_keys")]
     pub map_rtx_ssrc_consumer_id: BTreeMap<u32, String>,
     /// Its data producers.
     pub data_producer_ids: Vec<String>,
@@ -156,8 +155,12 @@ pub struct TransportDump {
     pub recv_rtp_header_extensions: RecvRtpHeaderExtensions,
     /// How it finds the producer of a packet.
     pub rtp_listener: RtpListenerDump,
-    /// The longest message of SCTP, or of a direct transport, in bytes.
-    pub max_message_size: u32,
+    /// The longest message of SCTP, or of a direct transport, that may be sent, in bytes.
+    #[serde(skip)]
+    pub max_send_message_size: u32,
+    /// The longest one that may be received, in bytes.
+    #[serde(rename = "maxMessageSize")]
+    pub max_receive_message_size: u32,
     /// SCTP's settings, when enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sctp_parameters: Option<SctpParameters>,
@@ -198,7 +201,6 @@ pub struct RecvRtpHeaderExtensions {
 #[serde(rename_all = "camelCase")]
 pub struct RtpListenerDump {
     /// By SSRC.
-    #[serde(deserialize_with = "number_keys")]
     pub ssrc_table: BTreeMap<u32, String>,
     /// By MID.
     pub mid_table: BTreeMap<String, String>,
@@ -211,7 +213,6 @@ pub struct RtpListenerDump {
 #[serde(rename_all = "camelCase")]
 pub struct SctpListenerDump {
     /// By SCTP stream.
-    #[serde(deserialize_with = "number_keys")]
     pub stream_id_table: BTreeMap<u16, String>,
 }
 
@@ -242,7 +243,7 @@ pub struct SctpParameters {
 
 /// Answer to `transport.dump` of a WebRTC transport, and to what creates one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "WebRtcWire")]
 pub struct WebRtcTransportDump {
     /// What all transports show.
     #[serde(flatten)]
@@ -266,7 +267,7 @@ pub struct WebRtcTransportDump {
 
 /// Answer to `transport.dump` of a plain transport, and to what creates one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "PlainWire")]
 pub struct PlainTransportDump {
     /// What all transports show.
     #[serde(flatten)]
@@ -287,7 +288,7 @@ pub struct PlainTransportDump {
 
 /// Answer to `transport.dump` of a pipe transport, and to what creates one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "PipeWire")]
 pub struct PipeTransportDump {
     /// What all transports show.
     #[serde(flatten)]
@@ -299,6 +300,90 @@ pub struct PipeTransportDump {
     /// The key of what the worker sends, when SRTP is enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub srtp_parameters: Option<SrtpParameters>,
+}
+
+/// Reads what a kind of transport shows: its own members stand beside those that all have. They are read as one flat
+/// struct, because serde's `flatten` would lose which member is wrong.
+macro_rules! transport_wire {
+    ($wire:ident => $dump:ident, |$base:ident| $made:expr; $($(#[$meta:meta])* $field:ident: $type:ty,)*) => {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct $wire {
+            id: String,
+            direct: bool,
+            producer_ids: Vec<String>,
+            consumer_ids: Vec<String>,
+            map_ssrc_consumer_id: BTreeMap<u32, String>,
+            map_rtx_ssrc_consumer_id: BTreeMap<u32, String>,
+            data_producer_ids: Vec<String>,
+            data_consumer_ids: Vec<String>,
+            recv_rtp_header_extensions: RecvRtpHeaderExtensions,
+            rtp_listener: RtpListenerDump,
+            max_message_size: u32,
+            sctp_parameters: Option<SctpParameters>,
+            sctp_state: Option<SctpState>,
+            sctp_listener: Option<SctpListenerDump>,
+            #[serde(with = "comma_joined")]
+            trace_event_types: Vec<TransportTraceEventType>,
+            $($(#[$meta])* $field: $type,)*
+        }
+
+        impl From<$wire> for $dump {
+            fn from(wire: $wire) -> Self {
+                let $base = TransportDump {
+                    id: wire.id,
+                    direct: wire.direct,
+                    producer_ids: wire.producer_ids,
+                    consumer_ids: wire.consumer_ids,
+                    map_ssrc_consumer_id: wire.map_ssrc_consumer_id,
+                    map_rtx_ssrc_consumer_id: wire.map_rtx_ssrc_consumer_id,
+                    data_producer_ids: wire.data_producer_ids,
+                    data_consumer_ids: wire.data_consumer_ids,
+                    recv_rtp_header_extensions: wire.recv_rtp_header_extensions,
+                    rtp_listener: wire.rtp_listener,
+                    max_send_message_size: wire.max_message_size,
+                    max_receive_message_size: wire.max_message_size,
+                    sctp_parameters: wire.sctp_parameters,
+                    sctp_state: wire.sctp_state,
+                    sctp_listener: wire.sctp_listener,
+                    trace_event_types: wire.trace_event_types,
+                };
+                $(let $field = wire.$field;)*
+                $made
+            }
+        }
+    };
+}
+
+transport_wire! { DirectWire => TransportDump, |base| base; }
+transport_wire! {
+    WebRtcWire => WebRtcTransportDump,
+    |base| WebRtcTransportDump {
+        base, ice_role, ice_parameters, ice_candidates, ice_state, ice_selected_tuple, dtls_parameters, dtls_state,
+    };
+    ice_role: IceRole,
+    ice_parameters: IceParameters,
+    ice_candidates: Vec<IceCandidate>,
+    ice_state: IceState,
+    ice_selected_tuple: Option<TransportTuple>,
+    dtls_parameters: DtlsParameters,
+    dtls_state: DtlsState,
+}
+transport_wire! {
+    PlainWire => PlainTransportDump,
+    |base| PlainTransportDump { base, rtcp_mux, comedia, tuple, rtcp_tuple, srtp_parameters };
+    rtcp_mux: bool,
+    comedia: bool,
+    tuple: TransportTuple,
+    rtcp_tuple: Option<TransportTuple>,
+    srtp_parameters: Option<SrtpParameters>,
+}
+transport_wire! {
+    PipeWire => PipeTransportDump,
+    |base| PipeTransportDump { base, tuple, rtx, srtp_parameters };
+    tuple: TransportTuple,
+    rtx: bool,
+    srtp_parameters: Option<SrtpParameters>,
 }
 
 /// Answer to `producer.dump`.
@@ -351,7 +436,7 @@ pub struct RtpMappingEncodingDump {
 /// Simple consumers have `rtp_stream`; simulcast and SVC ones have it and the layers (-1 for none); those on pipe
 /// transports have `rtp_streams`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", try_from = "ConsumerWire")]
 pub struct ConsumerDump {
     /// Its id.
     pub id: String,
@@ -404,6 +489,70 @@ pub struct ConsumerLayersDump {
     pub target_temporal_layer: i16,
     /// The temporal layer that is sent.
     pub current_temporal_layer: i16,
+}
+
+/// How a consumer's dump is read: flat, for the same reason as those of transports. Either all layers are there or none.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConsumerWire {
+    id: String,
+    producer_id: String,
+    kind: MediaKind,
+    rtp_parameters: RtpParameters,
+    #[serde(rename = "type")]
+    rtp_type: RtpType,
+    consumable_rtp_encodings: Vec<RtpEncodingParameters>,
+    supported_codec_payload_types: Vec<u8>,
+    paused: bool,
+    producer_paused: bool,
+    priority: u8,
+    #[serde(with = "comma_joined")]
+    trace_event_types: Vec<TraceEventType>,
+    rtp_stream: Option<RtpStreamDump>,
+    rtp_streams: Option<Vec<RtpStreamDump>>,
+    preferred_spatial_layer: Option<i16>,
+    target_spatial_layer: Option<i16>,
+    current_spatial_layer: Option<i16>,
+    preferred_temporal_layer: Option<i16>,
+    target_temporal_layer: Option<i16>,
+    current_temporal_layer: Option<i16>,
+}
+
+impl TryFrom<ConsumerWire> for ConsumerDump {
+    type Error = &'static str;
+
+    fn try_from(wire: ConsumerWire) -> Result<Self, Self::Error> {
+        // The text is what serde says of a missing member, so that it is named like any other.
+        let layers = match wire.preferred_spatial_layer {
+            None => None,
+            Some(preferred_spatial_layer) => Some(ConsumerLayersDump {
+                preferred_spatial_layer,
+                target_spatial_layer: wire.target_spatial_layer.ok_or("missing field `targetSpatialLayer`")?,
+                current_spatial_layer: wire.current_spatial_layer.ok_or("missing field `currentSpatialLayer`")?,
+                preferred_temporal_layer: wire
+                    .preferred_temporal_layer
+                    .ok_or("missing field `preferredTemporalLayer`")?,
+                target_temporal_layer: wire.target_temporal_layer.ok_or("missing field `targetTemporalLayer`")?,
+                current_temporal_layer: wire.current_temporal_layer.ok_or("missing field `currentTemporalLayer`")?,
+            }),
+        };
+        Ok(Self {
+            id: wire.id,
+            producer_id: wire.producer_id,
+            kind: wire.kind,
+            rtp_parameters: wire.rtp_parameters,
+            rtp_type: wire.rtp_type,
+            consumable_rtp_encodings: wire.consumable_rtp_encodings,
+            supported_codec_payload_types: wire.supported_codec_payload_types,
+            paused: wire.paused,
+            producer_paused: wire.producer_paused,
+            priority: wire.priority,
+            trace_event_types: wire.trace_event_types,
+            rtp_stream: wire.rtp_stream,
+            rtp_streams: wire.rtp_streams,
+            layers,
+        })
+    }
 }
 
 /// An RTP stream inside a producer or consumer.
@@ -502,6 +651,9 @@ pub struct DataProducerDump {
     pub label: String,
     /// The channel's subprotocol.
     pub protocol: String,
+    /// Whether it is paused (newer generations).
+    #[serde(skip)]
+    pub paused: bool,
 }
 
 /// Answer to `dataConsumer.dump` and `transport.consumeData`.
@@ -524,66 +676,16 @@ pub struct DataConsumerDump {
     pub protocol: String,
     /// Bytes at which it says that its buffer is low.
     pub buffered_amount_low_threshold: u32,
-}
-
-/// Answer to `transport.connect` of a WebRTC transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WebRtcConnected {
-    /// The worker's role: client or server.
-    pub dtls_local_role: DtlsRole,
-}
-
-/// Answer to `transport.connect` of a plain or pipe transport.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlainConnected {
-    /// Addresses of RTP, when known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tuple: Option<TransportTuple>,
-    /// Addresses of RTCP, when it has a port of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rtcp_tuple: Option<TransportTuple>,
-    /// The key of what the worker sends, when SRTP is enabled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub srtp_parameters: Option<SrtpParameters>,
-}
-
-/// Answer to `transport.restartIce`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct IceRestarted {
-    /// The new credentials.
-    pub ice_parameters: IceParameters,
-}
-
-/// Answer to `transport.produce`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Produced {
-    /// How the streams relate; never `Pipe`.
-    #[serde(rename = "type")]
-    pub rtp_type: RtpType,
-}
-
-/// Answer to `transport.consume`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Consumed {
-    /// Whether the consumer is paused.
-    pub paused: bool,
-    /// Whether its producer is paused.
-    pub producer_paused: bool,
-    /// The scores now.
-    pub score: ConsumerScore,
-    /// The layers that are wanted at most (simulcast and SVC).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preferred_layers: Option<ConsumerLayers>,
-}
-
-/// Answer to `dataConsumer.getBufferedAmount`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BufferedAmount {
-    /// Bytes that wait to be sent.
+    /// Bytes that wait to be sent (newer generations).
+    #[serde(skip)]
     pub buffered_amount: u32,
+    /// Whether it is paused (newer generations).
+    #[serde(skip)]
+    pub paused: bool,
+    /// Whether its data producer is paused (newer generations).
+    #[serde(skip)]
+    pub data_producer_paused: bool,
+    /// The subchannels that it receives (newer generations).
+    #[serde(skip)]
+    pub subchannels: Vec<u16>,
 }

@@ -321,6 +321,8 @@ pub struct SctpOptions {
     pub per_stream_send_queue_limit: Option<u32>,
     /// The receiver's window in bytes (newer generations).
     pub max_receiver_window_size: Option<u32>,
+    /// Bytes at which data consumers say that their buffer is low, unless they are told otherwise (newer generations).
+    pub default_buffered_amount_low_threshold: Option<u32>,
     /// Whether the streams are WebRTC data channels.
     pub is_data_channel: bool,
 }
@@ -341,6 +343,7 @@ impl Default for SctpOptions {
             send_buffer_size: Self::DEFAULT_SEND_BUFFER_SIZE,
             per_stream_send_queue_limit: None,
             max_receiver_window_size: None,
+            default_buffered_amount_low_threshold: None,
             is_data_channel: false,
         }
     }
@@ -458,8 +461,10 @@ pub struct CreatePipeTransport {
 pub struct CreateDirectTransport {
     /// The new transport's id.
     pub transport_id: String,
-    /// The longest message that may be sent or received, in bytes.
-    pub max_message_size: u32,
+    /// The longest message that may be sent, in bytes. The 3.12 generation knows one size, which stands for both.
+    pub max_send_message_size: u32,
+    /// The longest message that may be received, in bytes.
+    pub max_receive_message_size: u32,
 }
 
 /// Data of `router.createActiveSpeakerObserver`.
@@ -488,11 +493,25 @@ pub struct CreateAudioLevelObserver {
     pub interval: i32,
 }
 
+/// The kinds of transports that are connected to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransportKind {
+    /// Towards a WebRTC endpoint.
+    WebRtc,
+    /// Towards a plain RTP endpoint.
+    Plain,
+    /// Towards a router.
+    Pipe,
+}
+
 /// Data of `transport.connect`. Which members are needed depends on the kind of the transport:
 /// WebRTC: `dtls_parameters`; plain and pipe: the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransportConnect {
+    /// The kind of the transport. The 3.12 generation does not say it, newer ones have a method for each.
+    #[serde(skip)]
+    pub kind: Option<TransportKind>,
     /// The peer's fingerprint and role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtls_parameters: Option<DtlsParameters>,

@@ -1,26 +1,7 @@
 //! Ways of reading and writing that serde has no attribute for.
 
-use std::collections::BTreeMap;
-use std::str::FromStr;
-
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-
-/// Reads a map whose keys are numbers written as text. (serde_json does so itself, but not inside a flattened struct.)
-pub(crate) fn number_keys<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
-where
-    D: Deserializer<'de>,
-    K: FromStr + Ord,
-    V: Deserialize<'de>,
-{
-    BTreeMap::<String, V>::deserialize(deserializer)?
-        .into_iter()
-        .map(|(key, value)| match key.parse() {
-            Ok(number) => Ok((number, value)),
-            Err(_) => Err(D::Error::custom(format!("key {key:?} is not a number in range"))),
-        })
-        .collect()
-}
 
 /// A list of trace types as one text, commas between.
 pub(crate) mod comma_joined {

@@ -159,11 +159,13 @@ fn packet_info() -> impl Strategy<Value = RtpPacketInfo> {
     )
 }
 
-fn trace_info() -> impl Strategy<Value = TraceInfo> {
+fn trace_info() -> impl Strategy<Value = (TraceEventType, TraceInfo)> {
+    use TraceEventType::{Fir, KeyFrame, Nack, Pli, Rtp};
+    let one_of = |types: [TraceEventType; 2]| proptest::sample::select(types.to_vec());
     prop_oneof![
-        packet_info().prop_map(TraceInfo::Rtp),
-        any::<u32>().prop_map(|ssrc| TraceInfo::Ssrc { ssrc }),
-        Just(TraceInfo::Nothing {}),
+        (one_of([Rtp, KeyFrame]), packet_info().prop_map(TraceInfo::Rtp)),
+        (one_of([Pli, Fir]), any::<u32>().prop_map(|ssrc| TraceInfo::Ssrc { ssrc })),
+        Just((Nack, TraceInfo::Nothing {})),
     ]
 }
 
@@ -204,11 +206,9 @@ fn event() -> impl Strategy<Value = Event> {
         (any::<bool>(), any::<bool>(), any::<u16>()).prop_map(|(camera, flip, rotation)| {
             Event::VideoOrientationChange(VideoOrientation { camera, flip, rotation })
         }),
-        (proptest::sample::select(TraceEventType::ALL), any::<u64>(), trace_info()).prop_map(
-            |(trace_type, timestamp, info)| {
-                Event::Trace(Trace { trace_type, timestamp, direction: TraceDirection::In, info })
-            }
-        ),
+        (any::<u64>(), trace_info()).prop_map(|(timestamp, (trace_type, info))| {
+            Event::Trace(Trace { trace_type, timestamp, direction: TraceDirection::In, info })
+        }),
         Just(Event::ProducerClose),
         Just(Event::ProducerPause),
         Just(Event::ProducerResume),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{ip, read, samples, written};
+use common::{ip, read, samples, with_unknown_members, written};
 use serde_json::{Value, json};
 use sfu_channel::json::{BadRequest, RequestFrame, write_request};
 use sfu_channel::request::*;
@@ -223,6 +223,16 @@ fn values_out_of_range_are_named() {
                       "numSctpStreams": {"OS": 1, "MIS": 1}, "maxSctpMessageSize": 1, "sctpSendBufferSize": 268435457});
     let reason = refused(Method::RouterCreateWebRtcTransport, sctp);
     assert!(reason.starts_with("wrong value of field sctpSendBufferSize: "), "{reason}");
+}
+
+/// A newer library may say more, anywhere.
+#[test]
+fn unknown_members_are_ignored_everywhere() {
+    for (method, data) in samples().into_iter().filter(|(_, data)| data.is_object()) {
+        let more = with_unknown_members(&data);
+        assert_eq!(read(method, &more), read(method, &data), "{method}");
+        assert!(read(method, &data).is_ok());
+    }
 }
 
 #[test]

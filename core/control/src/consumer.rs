@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sfu_channel::dump::{Consumed, ConsumerDump};
+use sfu_channel::dump::ConsumerDump;
 use sfu_channel::notification::{Event, Trace};
+use sfu_channel::reply::Consumed;
 use sfu_channel::request::{ConsumerId, EnableTraceEvent, Priority, Request};
 use sfu_channel::stats::RtpStreamStat;
 use sfu_channel::{ConsumerLayers, ConsumerScore, MediaKind, PreferredLayers, RtpParameters, RtpType, TraceEventType};

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::de::DeserializeOwned;
-use sfu_channel::dump::{Consumed, Produced};
 use sfu_channel::notification::{DtlsStateChange, TransportTrace};
+use sfu_channel::reply::{Consumed, Produced};
 use sfu_channel::request::{Bitrate, Consume, EnableTransportTraceEvent, Produce, Request, TransportId};
 use sfu_channel::stats::TransportStat;
 use sfu_channel::{
