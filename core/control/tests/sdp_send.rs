@@ -181,7 +181,14 @@ fn an_answer_has_only_what_was_offered() {
             assert_eq!(negotiator.answer().contains(line), expected, "{line}");
         }
     }
-    let outcome = negotiator().offer(&text.replace("a=rtcp-mux\r\n", ""), &HashMap::new()).unwrap();
+    // Firefox allows them section by section.
+    let text_of_firefox = fixture("firefox/send-audio-video");
+    let mut negotiator = negotiator();
+    negotiator.offer(&text_of_firefox, &HashMap::new()).unwrap();
+    let answer: sfu_control::sdp::SessionDescription = negotiator.answer().parse().unwrap();
+    assert!(!answer.attributes.contains(&Attribute::ExtmapAllowMixed));
+    assert!(answer.media.iter().all(|section| section.attributes.contains(&Attribute::ExtmapAllowMixed)));
+    let outcome = self::negotiator().offer(&text.replace("a=rtcp-mux\r\n", ""), &HashMap::new()).unwrap();
     assert_eq!((outcome.started.len(), outcome.rejected.len()), (0, 2), "RTCP needs a port of its own");
 }
 

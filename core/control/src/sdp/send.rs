@@ -44,7 +44,8 @@ pub struct SendNegotiator {
     /// What the peer is: known from the first offer on.
     peer: Option<Peer>,
     sections: Vec<Section>,
-    /// Whether the last offer allows one-byte and two-byte header extensions to alternate.
+    /// Whether the session of the last offer allows one-byte and two-byte header extensions to alternate; a section may
+    /// do so for itself.
     extmap_allow_mixed: bool,
 }
 
@@ -386,9 +387,8 @@ fn answer_section(
         attributes: None,
     }));
     attributes.push(Attribute::RtcpMux);
-    if offered.attributes.contains(&Attribute::RtcpRsize) {
-        attributes.push(Attribute::RtcpRsize);
-    }
+    let echoed = [Attribute::RtcpRsize, Attribute::ExtmapAllowMixed].into_iter();
+    attributes.extend(echoed.filter(|attribute| offered.attributes.contains(attribute)));
     let rids = simulcast_rids(offered);
     if !rids.is_empty() {
         attributes.extend(rids.iter().map(|rid| Attribute::Rid {
