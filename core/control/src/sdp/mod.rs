@@ -11,6 +11,7 @@
 //! both sides send, and sections that are not bundled.
 
 mod attribute;
+mod attribute_text;
 mod capabilities;
 mod description;
 mod fmtp;
