@@ -13,9 +13,12 @@
 //! | [`notification`] | events |
 //! | [`payload`] | headers of binary messages |
 //! | [`log`] | log lines |
-//! | [`dump`], [`stats`] | what entities show of themselves |
+//! | [`dump`], [`stats`], [`reply`] | what entities show of themselves, and other data of answers |
 //!
-//! The structs are a superset of what 3.12 can say, so that the codec of a newer generation can stand beside this one.
+//! The structs say more than 3.12 can, so that the codec of a newer generation can stand beside this one: listeners with
+//! ports and flags of their own, message sizes in each direction, what kind of transport is connected, paused data
+//! producers and consumers. Left out are the methods and events that pause data and choose subchannels, subchannels
+//! of single messages, what SCTP has negotiated, and traces of sender reports.
 #![deny(missing_docs)]
 
 pub mod dump;
@@ -23,6 +26,7 @@ pub mod json;
 pub mod log;
 pub mod notification;
 pub mod payload;
+pub mod reply;
 pub mod request;
 pub mod response;
 pub mod rtp_parameters;

@@ -117,7 +117,7 @@ pub enum TraceDirection {
 }
 
 /// Data of `trace` of a transport.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TransportTrace {
     /// What was traced.
     #[serde(rename = "type")]
@@ -130,8 +130,8 @@ pub struct TransportTrace {
     pub info: TransportTraceInfo,
 }
 
-/// What a transport's trace shows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a transport's trace shows; its type says which.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum TransportTraceInfo {
     /// A probation packet.
@@ -174,7 +174,7 @@ pub struct BweInfo {
 }
 
 /// Data of `trace` of a producer or consumer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trace {
     /// What was traced.
     #[serde(rename = "type")]
@@ -187,11 +187,11 @@ pub struct Trace {
     pub info: TraceInfo,
 }
 
-/// What a producer's or consumer's trace shows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a producer's or consumer's trace shows; its type says which.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum TraceInfo {
-    /// An RTP packet.
+    /// An RTP packet (RTP and key frames).
     Rtp(RtpPacketInfo),
     /// A PLI or FIR for that SSRC.
     Ssrc {

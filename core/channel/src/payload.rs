@@ -34,8 +34,8 @@ pub enum PayloadToWorker {
     DataProducerSend {
         /// The data producer.
         data_producer_id: String,
-        /// What the message holds, one of [`ppid`].
-        ppid: u32,
+        /// What the message holds, one of [`ppid`]; `None` if it is no number, so that the message can't be sent.
+        ppid: Option<u32>,
     },
     /// A message to send on a data consumer. It is a request: a response follows.
     DataConsumerSend {
@@ -43,8 +43,8 @@ pub enum PayloadToWorker {
         id: u32,
         /// The data consumer.
         data_consumer_id: String,
-        /// What the message holds, one of [`ppid`].
-        ppid: u32,
+        /// What the message holds, one of [`ppid`]; `None` if it is no number, to which a `TypeError` is the answer.
+        ppid: Option<u32>,
     },
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpMapping, RtpParameters};
 use crate::serde_helpers::{any_number, known_names};
 use crate::types::{
-    DataType, DtlsParameters, ListenInfo, LogLevel, NumSctpStreams, PreferredLayers, RtpType, SctpStreamParameters,
-    SrtpParameters, TraceEventType, TransportTraceEventType,
+    DataType, DtlsParameters, ListenInfo, LogLevel, NumSctpStreams, PreferredLayers, Protocol, RtpType,
+    SctpStreamParameters, SrtpParameters, TraceEventType, TransportTraceEventType,
 };
 
 /// Calls a macro with the table of all requests: entity, name on the wire, variant, and type of the data if it has any.
@@ -134,6 +134,46 @@ macro_rules! define_requests {
     (@pattern $variant:ident) => { Self::$variant };
 }
 for_each_request!(define_requests);
+
+impl Request {
+    /// The request to the same entity that closes what this one makes; `None` if it makes nothing.
+    pub fn undo(&self) -> Option<Self> {
+        let close_transport = |transport_id: &String| {
+            let transport_id = transport_id.clone();
+            Self::RouterCloseTransport(TransportId { transport_id })
+        };
+        let close_observer = |rtp_observer_id: &String| {
+            let rtp_observer_id = rtp_observer_id.clone();
+            Self::RouterCloseRtpObserver(RtpObserverId { rtp_observer_id })
+        };
+        Some(match self {
+            Self::WorkerCreateWebRtcServer(CreateWebRtcServer { web_rtc_server_id, .. }) => {
+                Self::WorkerCloseWebRtcServer(WebRtcServerId { web_rtc_server_id: web_rtc_server_id.clone() })
+            }
+            Self::WorkerCreateRouter(id) => Self::WorkerCloseRouter(id.clone()),
+            Self::RouterCreateWebRtcTransport(made) => close_transport(&made.transport_id),
+            Self::RouterCreateWebRtcTransportWithServer(made) => close_transport(&made.transport_id),
+            Self::RouterCreatePlainTransport(made) => close_transport(&made.transport_id),
+            Self::RouterCreatePipeTransport(made) => close_transport(&made.transport_id),
+            Self::RouterCreateDirectTransport(made) => close_transport(&made.transport_id),
+            Self::RouterCreateActiveSpeakerObserver(made) => close_observer(&made.rtp_observer_id),
+            Self::RouterCreateAudioLevelObserver(made) => close_observer(&made.rtp_observer_id),
+            Self::TransportProduce(Produce { producer_id, .. }) => {
+                Self::TransportCloseProducer(ProducerId { producer_id: producer_id.clone() })
+            }
+            Self::TransportConsume(Consume { consumer_id, .. }) => {
+                Self::TransportCloseConsumer(ConsumerId { consumer_id: consumer_id.clone() })
+            }
+            Self::TransportProduceData(ProduceData { data_producer_id, .. }) => {
+                Self::TransportCloseDataProducer(DataProducerId { data_producer_id: data_producer_id.clone() })
+            }
+            Self::TransportConsumeData(ConsumeData { data_consumer_id, .. }) => {
+                Self::TransportCloseDataConsumer(DataConsumerId { data_consumer_id: data_consumer_id.clone() })
+            }
+            _ => return None,
+        })
+    }
+}
 
 impl std::fmt::Display for Method {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -281,6 +321,8 @@ pub struct SctpOptions {
     pub per_stream_send_queue_limit: Option<u32>,
     /// The receiver's window in bytes (newer generations).
     pub max_receiver_window_size: Option<u32>,
+    /// Bytes at which data consumers say that their buffer is low, unless they are told otherwise (newer generations).
+    pub default_buffered_amount_low_threshold: Option<u32>,
     /// Whether the streams are WebRTC data channels.
     pub is_data_channel: bool,
 }
@@ -301,6 +343,7 @@ impl Default for SctpOptions {
             send_buffer_size: Self::DEFAULT_SEND_BUFFER_SIZE,
             per_stream_send_queue_limit: None,
             max_receiver_window_size: None,
+            default_buffered_amount_low_threshold: None,
             is_data_channel: false,
         }
     }
@@ -328,25 +371,28 @@ pub struct CreateWebRtcTransport {
 
 impl CreateWebRtcTransport {
     /// The local preference (RFC 8445, 5.1.2.1) of the candidate of each of `listen_infos`: 10000, less 100 for each
-    /// address before its own, and 1000 more if its protocol is preferred.
+    /// address before its own, and 1000 more if its protocol is preferred. An address is one entry of 3.12's list: the
+    /// same IP address may be there twice, announced as two.
     pub fn local_preferences(&self) -> Vec<u16> {
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        self.listen_infos
-            .iter()
-            .map(|info| {
-                let index = addresses.iter().position(|ip| *ip == info.ip).unwrap_or_else(|| {
-                    addresses.push(info.ip);
-                    addresses.len() - 1
-                });
-                local_preference(info, index, self.prefer_udp, self.prefer_tcp)
-            })
-            .collect()
+        let infos = &self.listen_infos;
+        let mut index = 0;
+        let preference = |(position, info): (usize, &ListenInfo)| {
+            let before = position.checked_sub(1).and_then(|before| infos.get(before));
+            index += usize::from(before.is_some_and(|before| !is_tcp_of(info, before)));
+            local_preference(info, index, self.prefer_udp, self.prefer_tcp)
+        };
+        infos.iter().enumerate().map(preference).collect()
     }
+}
+
+/// Whether a listener is the TCP one of the same address as the UDP one before it.
+fn is_tcp_of(info: &ListenInfo, before: &ListenInfo) -> bool {
+    (before.protocol, info.protocol) == (Protocol::Udp, Protocol::Tcp)
+        && (before.ip, &before.announced_address) == (info.ip, &info.announced_address)
 }
 
 /// The local preference of a candidate on the address of that index.
 fn local_preference(info: &ListenInfo, index: usize, prefer_udp: bool, prefer_tcp: bool) -> u16 {
-    use crate::types::Protocol;
     let preferred = match info.protocol {
         Protocol::Udp => prefer_udp,
         Protocol::Tcp => prefer_tcp,
@@ -415,8 +461,10 @@ pub struct CreatePipeTransport {
 pub struct CreateDirectTransport {
     /// The new transport's id.
     pub transport_id: String,
-    /// The longest message that may be sent or received, in bytes.
-    pub max_message_size: u32,
+    /// The longest message that may be sent, in bytes. The 3.12 generation knows one size, which stands for both.
+    pub max_send_message_size: u32,
+    /// The longest message that may be received, in bytes.
+    pub max_receive_message_size: u32,
 }
 
 /// Data of `router.createActiveSpeakerObserver`.
@@ -445,11 +493,25 @@ pub struct CreateAudioLevelObserver {
     pub interval: i32,
 }
 
+/// The kinds of transports that are connected to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TransportKind {
+    /// Towards a WebRTC endpoint.
+    WebRtc,
+    /// Towards a plain RTP endpoint.
+    Plain,
+    /// Towards a router.
+    Pipe,
+}
+
 /// Data of `transport.connect`. Which members are needed depends on the kind of the transport:
 /// WebRTC: `dtls_parameters`; plain and pipe: the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransportConnect {
+    /// The kind of the transport. The 3.12 generation does not say it, newer ones have a method for each.
+    #[serde(skip)]
+    pub kind: Option<TransportKind>,
     /// The peer's fingerprint and role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtls_parameters: Option<DtlsParameters>,

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::dump::{
-    BufferedAmount, Consumed, ConsumerDump, DataConsumerDump, DataProducerDump, IceRestarted, PipeTransportDump,
-    PlainConnected, PlainTransportDump, Produced, ProducerDump, ResourceUsage, RouterDump, TransportDump,
-    WebRtcConnected, WebRtcServerDump, WebRtcTransportDump, WorkerDump,
+    ConsumerDump, DataConsumerDump, DataProducerDump, PipeTransportDump, PlainTransportDump, ProducerDump,
+    ResourceUsage, RouterDump, TransportDump, WebRtcServerDump, WebRtcTransportDump, WorkerDump,
 };
+use crate::reply::{BufferedAmount, Consumed, IceRestarted, PlainConnected, Produced, WebRtcConnected};
 use crate::request::Priority;
 use crate::stats::{DataConsumerStat, DataProducerStat, RtpStreamStat, TransportStat};
 use crate::types::ConsumerLayers;

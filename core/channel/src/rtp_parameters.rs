@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::serde_helpers::rough_number;
+
 /// Audio or video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -180,6 +182,9 @@ pub struct RtpHeaderExtension {
     pub direction: Option<RtpHeaderExtensionDirection>,
 }
 
+/// Encodings that one producer or consumer has at most; the worker refuses more. Simulcast has three or four.
+pub const MAX_ENCODINGS: usize = 16;
+
 /// What one producer sends, or one consumer receives.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -192,7 +197,7 @@ pub struct RtpParameters {
     /// Header extensions in use.
     #[serde(default, deserialize_with = "list")]
     pub header_extensions: Vec<RtpHeaderExtensionParameters>,
-    /// The RTP streams: one, or one a simulcast layer.
+    /// The RTP streams: one, or one a simulcast layer; [`MAX_ENCODINGS`] at most.
     pub encodings: Vec<RtpEncodingParameters>,
     /// RTCP settings; none given is the same as an empty object.
     #[serde(default)]
@@ -295,8 +300,8 @@ pub struct RtpEncodingParameters {
     /// Resolution is divided by this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scale_resolution_down_by: Option<f64>,
-    /// Upper bound of the bit rate, in bits per second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Upper bound of the bit rate, in bits per second. Browsers may say fractions.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "rough_number")]
     pub max_bitrate: Option<u64>,
     /// Upper bound of the frame rate, in frames per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,26 +1,7 @@
 //! Ways of reading and writing that serde has no attribute for.
 
-use std::collections::BTreeMap;
-use std::str::FromStr;
-
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-
-/// Reads a map whose keys are numbers written as text. (serde_json does so itself, but not inside a flattened struct.)
-pub(crate) fn number_keys<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
-where
-    D: Deserializer<'de>,
-    K: FromStr + Ord,
-    V: Deserialize<'de>,
-{
-    BTreeMap::<String, V>::deserialize(deserializer)?
-        .into_iter()
-        .map(|(key, value)| match key.parse() {
-            Ok(number) => Ok((number, value)),
-            Err(_) => Err(D::Error::custom(format!("key {key:?} is not a number in range"))),
-        })
-        .collect()
-}
 
 /// A list of trace types as one text, commas between.
 pub(crate) mod comma_joined {
@@ -56,6 +37,16 @@ pub(crate) mod known_names {
         let names = Vec::<String>::deserialize(deserializer)?;
         Ok(names.iter().filter_map(|name| T::from_name(name)).collect())
     }
+}
+
+/// Reads any JSON number that is not negative as a whole one, cut towards zero. Negative ones count as absent.
+pub(crate) fn rough_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = Option::<serde_json::Number>::deserialize(deserializer)?;
+    Ok(number.and_then(|number| {
+        // A cast from float to integer saturates.
+        let rough = || number.as_f64().filter(|number| *number >= 0.0).map(|number| number as u64);
+        number.as_u64().or_else(rough)
+    }))
 }
 
 /// Reads any JSON number as a whole one: cut towards zero, and kept within the range of `i32`.

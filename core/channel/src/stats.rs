@@ -77,6 +77,12 @@ pub struct TransportStat {
     /// The bound of what the peer may send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_incoming_bitrate: Option<u64>,
+    /// The upper bound of what is sent to the peer (newer generations).
+    #[serde(skip)]
+    pub max_outgoing_bitrate: Option<u64>,
+    /// The lower bound of the estimate towards the peer (newer generations).
+    #[serde(skip)]
+    pub min_outgoing_bitrate: Option<u64>,
     /// The fraction of packets lost on the way here, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtp_packet_loss_received: Option<f64>,

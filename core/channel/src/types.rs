@@ -119,7 +119,7 @@ pub struct TransportTuple {
 }
 
 /// The local ICE credentials (RFC 8445, 5.3).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IceParameters {
     /// The username fragment.
@@ -129,6 +129,15 @@ pub struct IceParameters {
     /// Always true: the worker is an ICE-lite agent.
     #[serde(default)]
     pub ice_lite: bool,
+}
+
+impl std::fmt::Debug for IceParameters {
+    /// Keeps the password out of logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { username_fragment, ice_lite, password: _ } = self;
+        let mut shown = f.debug_struct("IceParameters");
+        shown.field("username_fragment", username_fragment).field("ice_lite", ice_lite).finish_non_exhaustive()
+    }
 }
 
 /// A local ICE candidate (RFC 8445, 5.1).

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{ip, read, samples, written};
+use common::{ip, read, samples, with_unknown_members, written};
 use serde_json::{Value, json};
 use sfu_channel::json::{BadRequest, RequestFrame, write_request};
 use sfu_channel::request::*;
@@ -225,6 +225,16 @@ fn values_out_of_range_are_named() {
     assert!(reason.starts_with("wrong value of field sctpSendBufferSize: "), "{reason}");
 }
 
+/// A newer library may say more, anywhere.
+#[test]
+fn unknown_members_are_ignored_everywhere() {
+    for (method, data) in samples().into_iter().filter(|(_, data)| data.is_object()) {
+        let more = with_unknown_members(&data);
+        assert_eq!(read(method, &more), read(method, &data), "{method}");
+        assert!(read(method, &data).is_ok());
+    }
+}
+
 #[test]
 fn unknown_members_are_ignored_and_nulls_are_absent() {
     let request = read(
@@ -285,10 +295,39 @@ fn listen_ips_become_listeners_address_by_address() {
         ]
     );
     assert_eq!(request.local_preferences(), [10_000, 11_000, 9_900, 10_900]);
+    // One IP address behind two NATs is two addresses.
+    for (tcp, expected) in
+        [(false, vec![10_000, 9_900, 9_800]), (true, vec![10_000, 10_000, 9_900, 9_900, 9_800, 9_800])]
+    {
+        let twice = json!([{"ip": "127.0.0.1", "announcedIp": "9.9.9.1"}, {"ip": "127.0.0.1", "announcedIp": "9.9.9.2"}, {"ip": "127.0.0.1"}]);
+        let request = web_rtc(json!({"transportId": "t", "listenIps": twice, "enableTcp": tcp}));
+        assert_eq!(request.local_preferences(), expected);
+    }
     // Without a word about protocols there is UDP only.
     let request = web_rtc(json!({"transportId": "t", "listenIps": [{"ip": "::1"}]}));
     assert_eq!(request.listen_infos, [ListenInfo::new(Protocol::Udp, ip("::1"))]);
     assert_eq!(request.options.sctp, None);
+}
+
+#[test]
+fn a_bound_of_the_bit_rate_is_any_number() {
+    let max_bitrate = |value: &str| -> Result<Option<u64>, _> {
+        serde_json::from_str::<sfu_channel::RtpEncodingParameters>(&format!("{{\"maxBitrate\":{value}}}"))
+            .map(|read| read.max_bitrate)
+    };
+    for (value, expected) in [
+        ("500000", Some(500_000)),
+        ("1500000.5", Some(1_500_000)),
+        ("1e6", Some(1_000_000)),
+        ("1e300", Some(u64::MAX)),
+        ("18446744073709551615", Some(u64::MAX)),
+        ("-1", None),
+        ("-0.5", None),
+        ("null", None),
+    ] {
+        assert_eq!(max_bitrate(value).unwrap(), expected, "{value}");
+    }
+    assert!(max_bitrate("\"fast\"").is_err());
 }
 
 #[test]

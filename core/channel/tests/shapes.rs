@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::{Value, json};
 use sfu_channel::dump::*;
-use sfu_channel::json::{BadFrame, FromWorker, write_notification, write_response};
-use sfu_channel::notification::{Event, Notification, Target};
+use sfu_channel::json::{BadFrame, FromWorker, from_value, write_response};
+use sfu_channel::notification::Event;
+use sfu_channel::reply::*;
 use sfu_channel::response::{Refusal, Reply, Response};
 use sfu_channel::stats::*;
 use sfu_channel::*;
@@ -15,13 +16,25 @@ fn accepted(id: u32, data: Option<Reply>) -> Value {
     serde_json::from_str(&write_response(&Response { id, outcome: Ok(data) })).unwrap()
 }
 
-/// What the worker answers has just these members, and the library reads the same struct out of them.
+/// What the worker answers has just these members, and the library reads the same struct out of them, names a member
+/// that is of a wrong type, and passes over those that it does not know.
 fn assert_shape<T>(value: &T, expected: Value)
 where
     T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
 {
     assert_eq!(serde_json::to_value(value).unwrap(), expected);
-    assert_eq!(&serde_json::from_value::<T>(expected).unwrap(), value);
+    assert_eq!(&from_value::<T>(&expected).unwrap(), value);
+    // The type of some is only written, since the request tells it.
+    for name in expected.as_object().unwrap().keys().filter(|name| *name != "type") {
+        let mut wrong = expected.clone();
+        // Nothing is a list of lists of such numbers; a list alone may stand for a struct.
+        wrong[name] = json!([[-1]]);
+        let field = from_value::<T>(&wrong).unwrap_err().field;
+        assert!(field == *name || field.starts_with(&format!("{name}[")), "{name}: {field:?}");
+    }
+    let mut more = expected;
+    more["unheardOf"] = json!({"of": [1]});
+    assert_eq!(&from_value::<T>(&more).unwrap(), value);
 }
 
 #[test]
@@ -56,22 +69,8 @@ fn responses_of_another_worker() {
 }
 
 #[test]
-fn notifications() {
-    let text = |target, event| write_notification(&Notification { target, event });
-    let value = |event| -> Value { serde_json::from_str(&text(Target::Entity("e".to_owned()), event)).unwrap() };
-    let running: Value = serde_json::from_str(&text(Target::Worker(42), Event::Running)).unwrap();
-    assert_eq!(running, json!({"targetId": 42, "event": "running"}));
-    assert_eq!(value(Event::ProducerClose), json!({"targetId": "e", "event": "producerclose"}));
-    assert_eq!(
-        value(Event::IceStateChange(IceState::Completed)),
-        json!({"targetId": "e", "event": "icestatechange", "data": {"iceState": "completed"}})
-    );
-    assert_eq!(value(Event::LayersChange(None)), json!({"targetId": "e", "event": "layerschange", "data": null}));
-    assert_eq!(
-        value(Event::ProducerScore(vec![ProducerScore { encoding_idx: 0, ssrc: 5, rid: None, score: 10 }])),
-        json!({"targetId": "e", "event": "score", "data": [{"encodingIdx": 0, "ssrc": 5, "score": 10}]})
-    );
-    // What mediasoup's worker says of a connection.
+fn notifications_of_another_worker() {
+    // What mediasoup's worker says of a connection: it sorts keys.
     let text =
         r#"{"data":{"dtlsRemoteCert":"-----BEGIN","dtlsState":"connected"},"event":"dtlsstatechange","targetId":"t"}"#;
     let Ok(FromWorker::Notification(notification)) = FromWorker::parse(text.as_bytes()) else { panic!() };
@@ -114,7 +113,8 @@ fn base() -> TransportDump {
             mid_table: BTreeMap::from([("0".to_owned(), "p".to_owned())]),
             rid_table: BTreeMap::new(),
         },
-        max_message_size: 262_144,
+        max_send_message_size: 262_144,
+        max_receive_message_size: 262_144,
         trace_event_types: vec![TransportTraceEventType::Probation, TransportTraceEventType::Bwe],
         ..TransportDump::default()
     }
@@ -347,20 +347,147 @@ fn producer_and_consumer_dumps() {
 }
 
 #[test]
-fn statistics() {
-    let stat = serde_json::to_value(TransportStat {
-        stat_type: TransportStatType::WebRtcTransport,
-        ice_role: Some(IceRole::Controlled),
-        ..TransportStat::default()
+fn data_dumps() {
+    let stream = SctpStreamParameters {
+        stream_id: 5,
+        ordered: Some(false),
+        max_packet_life_time: None,
+        max_retransmits: Some(3),
+    };
+    let stream_json = json!({"streamId": 5, "ordered": false, "maxRetransmits": 3});
+    assert_shape(
+        &DataProducerDump {
+            id: "d".to_owned(),
+            data_type: DataType::Sctp,
+            sctp_stream_parameters: Some(stream),
+            label: "l".to_owned(),
+            protocol: "p".to_owned(),
+            paused: false,
+        },
+        json!({"id": "d", "type": "sctp", "sctpStreamParameters": stream_json.clone(), "label": "l", "protocol": "p"}),
+    );
+    assert_shape(
+        &DataConsumerDump {
+            id: "c".to_owned(),
+            data_type: DataType::Direct,
+            data_producer_id: "d".to_owned(),
+            sctp_stream_parameters: Some(stream),
+            label: "l".to_owned(),
+            protocol: "p".to_owned(),
+            buffered_amount_low_threshold: 7,
+            buffered_amount: 0,
+            paused: false,
+            data_producer_paused: false,
+            subchannels: Vec::new(),
+        },
+        json!({"id": "c", "type": "direct", "dataProducerId": "d", "sctpStreamParameters": stream_json, "label": "l",
+               "protocol": "p", "bufferedAmountLowThreshold": 7}),
+    );
+}
+
+#[test]
+fn replies() {
+    let ice_parameters = IceParameters { username_fragment: "u".to_owned(), password: "p".to_owned(), ice_lite: true };
+    let srtp_parameters =
+        Some(SrtpParameters { crypto_suite: SrtpCryptoSuite::AeadAes256Gcm, key_base64: "AAAA".to_owned() });
+    assert_shape(&WebRtcConnected { dtls_local_role: DtlsRole::Server }, json!({"dtlsLocalRole": "server"}));
+    assert_shape(
+        &PlainConnected { tuple: Some(tuple()), rtcp_tuple: Some(tuple()), srtp_parameters },
+        json!({"tuple": tuple_json(), "rtcpTuple": tuple_json(),
+               "srtpParameters": {"cryptoSuite": "AEAD_AES_256_GCM", "keyBase64": "AAAA"}}),
+    );
+    assert_shape(&PlainConnected::default(), json!({}));
+    assert_shape(
+        &IceRestarted { ice_parameters },
+        json!({"iceParameters": {"usernameFragment": "u", "password": "p", "iceLite": true}}),
+    );
+    assert_shape(&Produced { rtp_type: RtpType::Simulcast }, json!({"type": "simulcast"}));
+    assert_shape(
+        &Consumed {
+            paused: true,
+            producer_paused: false,
+            score: ConsumerScore { score: 10, producer_score: 9, producer_scores: vec![9, 8] },
+            preferred_layers: Some(ConsumerLayers { spatial_layer: 1, temporal_layer: 2 }),
+        },
+        json!({"paused": true, "producerPaused": false,
+               "score": {"score": 10, "producerScore": 9, "producerScores": [9, 8]},
+               "preferredLayers": {"spatialLayer": 1, "temporalLayer": 2}}),
+    );
+    assert_shape(&BufferedAmount { buffered_amount: 5 }, json!({"bufferedAmount": 5}));
+}
+
+/// The layers of a consumer are all there or none.
+#[test]
+fn a_consumer_without_one_of_its_layers_is_refused() {
+    let dump = json!({
+        "id": "c", "producerId": "p", "kind": "video", "type": "svc", "consumableRtpEncodings": [],
+        "rtpParameters": {"codecs": [], "encodings": []}, "supportedCodecPayloadTypes": [], "paused": false,
+        "producerPaused": true, "priority": 1, "traceEventTypes": "", "preferredSpatialLayer": 1,
     });
-    let stat = stat.unwrap();
-    assert_eq!(stat["type"], "webrtc-transport");
-    assert_eq!(stat["iceRole"], "controlled");
-    assert_eq!(stat.get("tuple"), None);
+    assert_eq!(from_value::<ConsumerDump>(&dump).unwrap_err().field, "targetSpatialLayer");
+}
+
+#[test]
+fn statistics() {
     let name = |stat_type| serde_json::to_value::<TransportStatType>(stat_type).unwrap();
+    assert_eq!(name(TransportStatType::WebRtcTransport), "webrtc-transport");
     assert_eq!(name(TransportStatType::PlainRtpTransport), "plain-rtp-transport");
     assert_eq!(name(TransportStatType::PipeTransport), "pipe-transport");
     assert_eq!(name(TransportStatType::DirectTransport), "direct-transport");
+    let least = TransportStat { transport_id: "t".to_owned(), ..TransportStat::default() };
+    assert_shape(
+        &least,
+        json!({"type": "direct-transport", "transportId": "t", "timestamp": 0, "bytesReceived": 0, "recvBitrate": 0,
+               "bytesSent": 0, "sendBitrate": 0, "rtpBytesReceived": 0, "rtpRecvBitrate": 0, "rtpBytesSent": 0,
+               "rtpSendBitrate": 0, "rtxBytesReceived": 0, "rtxRecvBitrate": 0, "rtxBytesSent": 0, "rtxSendBitrate": 0,
+               "probationBytesSent": 0, "probationSendBitrate": 0}),
+    );
+    assert_shape(
+        &TransportStat {
+            stat_type: TransportStatType::WebRtcTransport,
+            transport_id: "t".to_owned(),
+            timestamp: 1,
+            sctp_state: Some(SctpState::Connected),
+            bytes_received: 2,
+            recv_bitrate: 3,
+            bytes_sent: 4,
+            send_bitrate: 5,
+            rtp_bytes_received: 6,
+            rtp_recv_bitrate: 7,
+            rtp_bytes_sent: 8,
+            rtp_send_bitrate: 9,
+            rtx_bytes_received: 10,
+            rtx_recv_bitrate: 11,
+            rtx_bytes_sent: 12,
+            rtx_send_bitrate: 13,
+            probation_bytes_sent: 14,
+            probation_send_bitrate: 15,
+            available_outgoing_bitrate: Some(16),
+            available_incoming_bitrate: Some(17),
+            max_incoming_bitrate: Some(18),
+            max_outgoing_bitrate: None,
+            min_outgoing_bitrate: None,
+            rtp_packet_loss_received: Some(0.25),
+            rtp_packet_loss_sent: Some(0.5),
+            ice_role: Some(IceRole::Controlled),
+            ice_state: Some(IceState::Completed),
+            ice_selected_tuple: Some(tuple()),
+            dtls_state: Some(DtlsState::Connected),
+            rtcp_mux: Some(false),
+            comedia: Some(true),
+            tuple: Some(tuple()),
+            rtcp_tuple: Some(tuple()),
+        },
+        json!({"type": "webrtc-transport", "transportId": "t", "timestamp": 1, "sctpState": "connected",
+               "bytesReceived": 2, "recvBitrate": 3, "bytesSent": 4, "sendBitrate": 5, "rtpBytesReceived": 6,
+               "rtpRecvBitrate": 7, "rtpBytesSent": 8, "rtpSendBitrate": 9, "rtxBytesReceived": 10,
+               "rtxRecvBitrate": 11, "rtxBytesSent": 12, "rtxSendBitrate": 13, "probationBytesSent": 14,
+               "probationSendBitrate": 15, "availableOutgoingBitrate": 16, "availableIncomingBitrate": 17,
+               "maxIncomingBitrate": 18, "rtpPacketLossReceived": 0.25, "rtpPacketLossSent": 0.5,
+               "iceRole": "controlled", "iceState": "completed", "iceSelectedTuple": tuple_json(),
+               "dtlsState": "connected", "rtcpMux": false, "comedia": true, "tuple": tuple_json(),
+               "rtcpTuple": tuple_json()}),
+    );
     assert_shape(
         &DataProducerStat {
             timestamp: 1,
@@ -380,4 +507,12 @@ fn statistics() {
     });
     let read: RtpStreamStat = serde_json::from_value(stream.clone()).unwrap();
     assert_shape(&read, stream);
+}
+
+#[test]
+fn secrets_stay_out_of_logs() {
+    let ice = IceParameters { username_fragment: "ufrag".to_owned(), password: "secret".to_owned(), ice_lite: true };
+    let srtp = SrtpParameters { crypto_suite: SrtpCryptoSuite::AesCm128HmacSha1_32, key_base64: "secret".to_owned() };
+    let shown = format!("{ice:?} {srtp:?}");
+    assert!(shown.contains("ufrag") && !shown.contains("secret"), "{shown}");
 }

@@ -23,8 +23,8 @@ pub const NOT_OFFERED: i64 = 501;
 const MAX_NAME: usize = 200;
 /// The most that clients may say of themselves or of a producer in terms of their own, in bytes of JSON.
 const MAX_EXTRA: usize = 4096;
-/// The longest description of a session, in bytes: a hundred media sections have room in it.
-const MAX_SDP: usize = 500_000;
+/// The longest description of a session, in bytes: a hundred media sections of 1 to 2 kB have room in it.
+const MAX_SDP: usize = 200_000;
 
 /// A request that fits its schema.
 #[derive(Debug)]

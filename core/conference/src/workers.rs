@@ -161,7 +161,7 @@ impl Workers {
         tokio::spawn(async move {
             let end = worker.ended().await;
             workers.slots().retain(|slot| slot.worker.pid() != pid);
-            if let WorkerEnd::Closed(_) = end {
+            if matches!(end, WorkerEnd::Closed(_)) || workers.stopping.load(Ordering::Relaxed) {
                 return;
             }
             loop {

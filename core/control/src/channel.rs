@@ -2,6 +2,10 @@
 //!
 //! Two tasks: one writes the frames that wait in a bounded queue, so that a worker that does not read slows its callers
 //! down; one reads, and ends with the channel. Once it has ended, all that waits fails and nothing new is taken.
+//!
+//! Callers may give up at any time, since futures are dropped. What they asked to be made is closed again when the
+//! worker says that it is there, and what they asked to be closed is closed: requests to close have a queue that never
+//! makes one wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +20,7 @@ use sfu_channel::notification::{Event, Notification, Target};
 use sfu_channel::request::Request;
 use sfu_channel::response::{Refusal, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
@@ -26,6 +31,8 @@ use crate::error::Error;
 
 /// Requests that may wait to be written before callers have to wait.
 const WRITE_QUEUE: usize = 64;
+/// Events of one entity that may wait before some are lost. They are taken as they come, unless nothing gets its turn.
+const EVENT_QUEUE: usize = 1024;
 
 /// A client of one worker's channel. Clones share it.
 #[derive(Clone)]
@@ -36,6 +43,8 @@ pub(crate) struct Channel {
 struct Shared {
     state: Mutex<State>,
     queue: mpsc::Sender<Bytes>,
+    /// Frames that close something: at most one for each entity that was made, so that they need no bound.
+    closing: mpsc::UnboundedSender<Bytes>,
     timeout: Duration,
     ended: CancellationToken,
 }
@@ -45,12 +54,33 @@ type Outcome = Result<Option<Value>, Refusal>;
 
 struct State {
     last_id: u32,
-    /// Where answers go, by request id.
-    waiting: HashMap<u32, oneshot::Sender<Outcome>>,
-    /// Where events go, by entity.
-    subscribers: HashMap<String, mpsc::UnboundedSender<Event>>,
+    last_subscription: u64,
+    /// Requests without an answer, by id.
+    waiting: HashMap<u32, Waiting>,
+    /// Where events go, by entity: one listener, or two while one replaces the other.
+    subscribers: HashMap<String, Vec<Subscriber>>,
     /// Set once nothing will come any more.
     ended: bool,
+}
+
+enum Waiting {
+    /// Somebody waits for the answer.
+    Caller(oneshot::Sender<Outcome>),
+    /// Nobody does any more; if the worker accepts, this is to be sent.
+    Orphan(Box<Undo>),
+}
+
+/// A request that closes what another one has made.
+struct Undo {
+    entity: Option<String>,
+    request: Request,
+}
+
+struct Subscriber {
+    number: u64,
+    events: mpsc::Sender<Event>,
+    /// Events that found its queue full.
+    lost: u64,
 }
 
 impl Channel {
@@ -62,60 +92,106 @@ impl Channel {
         R: AsyncRead + Send + Unpin + 'static,
     {
         let (queue, frames) = mpsc::channel(WRITE_QUEUE);
+        let (closing, closing_frames) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { last_id: 0, waiting: HashMap::new(), subscribers: HashMap::new(), ended: false }),
+            state: Mutex::new(State {
+                last_id: 0,
+                last_subscription: 0,
+                waiting: HashMap::new(),
+                subscribers: HashMap::new(),
+                ended: false,
+            }),
             queue,
+            closing,
             timeout,
             ended: CancellationToken::new(),
         });
         let channel = Self { shared };
         let events = channel.subscribe(first);
-        tokio::spawn(write_frames(frames, to_worker, channel.shared.ended.clone()));
+        tokio::spawn(write_frames(frames, closing_frames, to_worker, channel.shared.clone()));
         tokio::spawn(read_frames(from_worker, channel.shared.clone()));
         (channel, events)
     }
 
-    /// Sends a request to an entity (`None` for the worker itself) and waits for its answer's data.
+    /// Sends a request to an entity (`None` for the worker itself) and waits for its answer's data. If the request makes
+    /// something, and this future is dropped or times out, what is made is closed again.
     pub(crate) async fn request(&self, entity: Option<&str>, request: &Request) -> Result<Option<Value>, Error> {
-        let method = request.method();
         let exchange = async {
-            let (answer, id) = self.expect_answer().ok_or(Error::Closed)?;
-            // Forgets the request when this future is dropped, so that answers nobody waits for leave nothing behind.
-            let _forget = Forget { channel: self, id };
-            let frame = Bytes::from(write_request(id, entity, request));
-            if frame.len() > MAX_FRAME_PAYLOAD {
-                let bytes = frame.len();
-                return Err(Error::TooLong { method, bytes });
-            }
+            let (mut pending, frame) = self.begin(entity, request)?;
             self.shared.queue.send(frame).await.map_err(|_| Error::Closed)?;
-            Ok(answer.await.map_err(|_| Error::Closed)??)
+            pending.sent = true;
+            pending.answer().await
         };
-        match tokio::time::timeout(self.shared.timeout, exchange).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::Timeout(method)),
-        }
+        self.in_time(request, exchange).await
     }
 
-    /// The same, for a request whose answer has data.
+    /// Sends a request that closes something. It is sent even if this future is dropped as soon as it has begun.
+    pub(crate) async fn close(&self, entity: Option<&str>, request: &Request) -> Result<(), Error> {
+        let exchange = async {
+            let (mut pending, frame) = self.begin(entity, request)?;
+            self.shared.closing.send(frame).map_err(|_| Error::Closed)?;
+            pending.sent = true;
+            pending.answer().await
+        };
+        self.in_time(request, exchange).await.map(drop)
+    }
+
+    /// The same as [`Channel::request`], for a request whose answer has data.
     pub(crate) async fn ask<T: serde::de::DeserializeOwned>(
         &self,
         entity: Option<&str>,
         request: &Request,
     ) -> Result<T, Error> {
         let data = self.request(entity, request).await?.unwrap_or_default();
-        from_value(&data).map_err(|source| Error::BadReply { method: request.method(), source })
+        from_value(&data).map_err(|source| {
+            // Without its answer there is no handle by which it could be closed.
+            if let Some(undo) = Undo::of(entity, request) {
+                self.shared.undo(&undo);
+            }
+            Error::BadReply { method: request.method(), source }
+        })
+    }
+
+    /// Registers a request, and writes its frame.
+    fn begin(&self, entity: Option<&str>, request: &Request) -> Result<(Pending<'_>, Bytes), Error> {
+        let mut state = self.shared.state();
+        if state.ended {
+            return Err(Error::Closed);
+        }
+        let id = state.next_id();
+        let frame = Bytes::from(write_request(id, entity, request));
+        if frame.len() > MAX_FRAME_PAYLOAD {
+            return Err(Error::TooLong { method: request.method(), bytes: frame.len() });
+        }
+        let (sender, answer) = oneshot::channel();
+        state.waiting.insert(id, Waiting::Caller(sender));
+        Ok((Pending { shared: &self.shared, id, answer, sent: false, undo: Undo::of(entity, request) }, frame))
+    }
+
+    async fn in_time<T>(
+        &self,
+        request: &Request,
+        exchange: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.shared.timeout, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::Timeout(request.method())),
+        }
     }
 
     /// Events of an entity from now on. To miss none, subscribe before the request that creates it is sent.
     pub(crate) fn subscribe(&self, entity: String) -> Subscription {
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(EVENT_QUEUE);
         let mut state = self.shared.state();
+        state.last_subscription += 1;
+        let number = state.last_subscription;
         // After the end the sender is dropped here, and with it the stream of events ends.
         if !state.ended {
-            state.subscribers.insert(entity.clone(), sender);
+            let subscriber = Subscriber { number, events: sender, lost: 0 };
+            state.subscribers.entry(entity.clone()).or_default().push(subscriber);
         }
         drop(state);
-        Subscription { channel: self.clone(), entity, events }
+        Subscription { channel: self.clone(), entity, number, events }
     }
 
     /// Waits until the worker's end is closed or broken.
@@ -127,28 +203,46 @@ impl Channel {
     pub(crate) fn end(&self) {
         self.shared.end();
     }
+}
 
-    fn expect_answer(&self) -> Option<(oneshot::Receiver<Outcome>, u32)> {
-        let mut state = self.shared.state();
-        if state.ended {
-            return None;
-        }
-        let id = state.next_id();
-        let (sender, answer) = oneshot::channel();
-        state.waiting.insert(id, sender);
-        Some((answer, id))
+impl Undo {
+    fn of(entity: Option<&str>, request: &Request) -> Option<Box<Self>> {
+        request.undo().map(|request| Box::new(Self { entity: entity.map(str::to_owned), request }))
     }
 }
 
-/// Forgets a request when dropped.
-struct Forget<'a> {
-    channel: &'a Channel,
+/// A request on its way, whose answer somebody waits for until this is dropped.
+struct Pending<'a> {
+    shared: &'a Shared,
     id: u32,
+    answer: oneshot::Receiver<Outcome>,
+    /// Whether the worker will see it.
+    sent: bool,
+    undo: Option<Box<Undo>>,
 }
 
-impl Drop for Forget<'_> {
+impl Pending<'_> {
+    async fn answer(mut self) -> Result<Option<Value>, Error> {
+        Ok((&mut self.answer).await.map_err(|_| Error::Closed)??)
+    }
+}
+
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        self.channel.shared.state().waiting.remove(&self.id);
+        let undo = self.undo.take().filter(|_| self.sent);
+        let mut state = self.shared.state();
+        match (state.waiting.remove(&self.id), undo) {
+            // The answer will come, and nobody takes it.
+            (Some(_), Some(undo)) => drop(state.waiting.insert(self.id, Waiting::Orphan(undo))),
+            // It has come already. Has it been taken?
+            (None, Some(undo)) => {
+                drop(state);
+                if matches!(self.answer.try_recv(), Ok(Ok(_))) {
+                    self.shared.undo(&undo);
+                }
+            }
+            (_, None) => {}
+        }
     }
 }
 
@@ -156,7 +250,8 @@ impl Drop for Forget<'_> {
 pub(crate) struct Subscription {
     channel: Channel,
     entity: String,
-    events: mpsc::UnboundedReceiver<Event>,
+    number: u64,
+    events: mpsc::Receiver<Event>,
 }
 
 impl Subscription {
@@ -168,7 +263,13 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.channel.shared.state().subscribers.remove(&self.entity);
+        let mut state = self.channel.shared.state();
+        if let Some(subscribers) = state.subscribers.get_mut(&self.entity) {
+            subscribers.retain(|subscriber| subscriber.number != self.number);
+            if subscribers.is_empty() {
+                state.subscribers.remove(&self.entity);
+            }
+        }
     }
 }
 
@@ -209,11 +310,27 @@ impl Shared {
     }
 
     fn take_response(&self, response: Response<Value>) {
-        match self.state().waiting.remove(&response.id) {
-            // The caller may have gone away in between.
-            Some(sender) => drop(sender.send(response.outcome)),
+        let mut state = self.state();
+        match state.waiting.remove(&response.id) {
+            // The lock is held, so that a caller who goes away finds the answer either here or in its own hands.
+            Some(Waiting::Caller(sender)) => drop(sender.send(response.outcome)),
+            Some(Waiting::Orphan(undo)) => {
+                drop(state);
+                if response.outcome.is_ok() {
+                    self.undo(&undo);
+                }
+            }
             None => debug!(id = response.id, "nobody waits for this answer"),
         }
+    }
+
+    /// Closes what nobody has a handle of.
+    fn undo(&self, undo: &Undo) {
+        debug!(method = %undo.request.method(), "closing what nobody waits for any more");
+        let id = self.state().next_id();
+        let frame = write_request(id, undo.entity.as_deref(), &undo.request);
+        // Nobody takes the queue any more once the channel has ended; then the worker is gone, or will be.
+        let _ = self.closing.send(Bytes::from(frame));
     }
 
     fn take_notification(&self, notification: Notification) {
@@ -221,9 +338,18 @@ impl Shared {
             Target::Worker(pid) => pid.to_string(),
             Target::Entity(id) => id,
         };
-        match self.state().subscribers.get(&entity) {
-            Some(subscriber) => drop(subscriber.send(notification.event)),
-            None => debug!(entity, event = ?notification.event, "nobody listens for this event"),
+        let mut state = self.state();
+        let Some(subscribers) = state.subscribers.get_mut(&entity) else {
+            debug!(entity, event = ?notification.event, "nobody listens for this event");
+            return;
+        };
+        for subscriber in subscribers {
+            if let Err(TrySendError::Full(event)) = subscriber.events.try_send(notification.event.clone()) {
+                subscriber.lost += 1;
+                if subscriber.lost.is_power_of_two() {
+                    warn!(entity, ?event, lost = subscriber.lost, "the event is lost: too many wait");
+                }
+            }
         }
     }
 }
@@ -247,13 +373,23 @@ pub(crate) fn codec() -> LengthDelimitedCodec {
         .new_codec()
 }
 
-async fn write_frames<W>(mut frames: mpsc::Receiver<Bytes>, to_worker: W, ended: CancellationToken)
-where
+async fn write_frames<W>(
+    mut frames: mpsc::Receiver<Bytes>,
+    mut closing: mpsc::UnboundedReceiver<Bytes>,
+    to_worker: W,
+    shared: Arc<Shared>,
+) where
     W: AsyncWrite + Unpin,
 {
     let mut sink = FramedWrite::new(to_worker, codec());
     let write = async {
-        while let Some(frame) = frames.recv().await {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                Some(frame) = closing.recv() => frame,
+                Some(frame) = frames.recv() => frame,
+                else => return,
+            };
             if let Err(error) = sink.send(frame).await {
                 debug!("can't write to the worker: {error}");
                 return;
@@ -262,9 +398,10 @@ where
     };
     tokio::select! {
         () = write => {}
-        () = ended.cancelled() => {}
+        () = shared.ended.cancelled() => {}
     }
-    // Dropping the queue's receiver refuses further requests; the reader notices the end on its own side.
+    // A worker that takes no requests is of no use, even if it still writes.
+    shared.end();
 }
 
 async fn read_frames<R: AsyncRead + Unpin>(from_worker: R, shared: Arc<Shared>) {

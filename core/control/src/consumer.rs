@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use sfu_channel::dump::{Consumed, ConsumerDump};
+use sfu_channel::dump::ConsumerDump;
 use sfu_channel::notification::{Event, Trace};
+use sfu_channel::reply::Consumed;
 use sfu_channel::request::{ConsumerId, EnableTraceEvent, Priority, Request};
 use sfu_channel::stats::RtpStreamStat;
 use sfu_channel::{ConsumerLayers, ConsumerScore, MediaKind, PreferredLayers, RtpParameters, RtpType, TraceEventType};
@@ -15,6 +16,9 @@ use crate::channel::Subscription;
 use crate::entity::{Entity, lock, run_events};
 use crate::error::Error;
 use crate::transport::Transport;
+
+/// The weight of a consumer at first.
+const LOWEST_PRIORITY: u8 = 1;
 
 /// A consumer's handle. Clones are the same consumer, which lives until it, its producer, its transport, or what they
 /// belong to is closed.
@@ -32,6 +36,8 @@ struct Inner {
     rtp_parameters: RtpParameters,
     producer_closed: AtomicBool,
     state: Mutex<State>,
+    /// Held while the worker pauses or resumes it, so that what it does last is what is known of it.
+    pausing: tokio::sync::Mutex<()>,
 }
 
 struct State {
@@ -91,11 +97,12 @@ impl Consumer {
                 state: Mutex::new(State {
                     paused: consumed.paused,
                     producer_paused: consumed.producer_paused,
-                    priority: 1,
+                    priority: LOWEST_PRIORITY,
                     score: consumed.score,
                     preferred_layers: consumed.preferred_layers,
                     current_layers: None,
                 }),
+                pausing: tokio::sync::Mutex::default(),
             }),
         };
         let (on_event, on_close) = (consumer.clone(), consumer.clone());
@@ -185,11 +192,12 @@ impl Consumer {
         }
         let request = Request::TransportCloseConsumer(ConsumerId { consumer_id: self.id().to_owned() });
         let transport = self.inner.transport.entity();
-        transport.channel().request(Some(transport.id()), &request).await.map(drop)
+        transport.channel().close(Some(transport.id()), &request).await
     }
 
     /// Sends nothing until resumed.
     pub async fn pause(&self) -> Result<(), Error> {
+        let _pausing = self.inner.pausing.lock().await;
         self.inner.entity.tell(Request::ConsumerPause).await?;
         lock(&self.inner.state).paused = true;
         Ok(())
@@ -197,6 +205,7 @@ impl Consumer {
 
     /// Sends again, from a key frame on.
     pub async fn resume(&self) -> Result<(), Error> {
+        let _pausing = self.inner.pausing.lock().await;
         self.inner.entity.tell(Request::ConsumerResume).await?;
         lock(&self.inner.state).paused = false;
         Ok(())
@@ -219,6 +228,11 @@ impl Consumer {
         let Priority { priority } = self.inner.entity.ask(request).await?;
         lock(&self.inner.state).priority = priority;
         Ok(())
+    }
+
+    /// Sets its weight back to the lowest, as at first.
+    pub async fn unset_priority(&self) -> Result<(), Error> {
+        self.set_priority(LOWEST_PRIORITY).await
     }
 
     /// Asks the producer's endpoint for a key frame.

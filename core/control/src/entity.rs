@@ -130,6 +130,17 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether the channel can carry an id that the application has chosen: requests separate their fields by colons, and
+/// write what is absent as `undefined`.
+pub(crate) fn check_id(id: &str) -> Result<(), Error> {
+    match id {
+        "" => Err(Error::WrongOption("id is empty")),
+        "undefined" => Err(Error::WrongOption("id is `undefined`")),
+        _ if id.contains(':') => Err(Error::WrongOption("id has a colon")),
+        _ => Ok(()),
+    }
+}
+
 /// An id for a new entity.
 pub(crate) fn new_id() -> String {
     uuid::Uuid::new_v4().to_string()

@@ -1,5 +1,6 @@
 //! Handles, with the test in the worker's place: it answers by the protocol and notifies as it is told.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::*;
 #[derive(Clone)]
 struct FakeWorker {
     asked: Arc<Mutex<Vec<RequestFrame>>>,
+    producers: Arc<Mutex<HashSet<String>>>,
     out: Arc<tokio::sync::Mutex<FramedWrite<DuplexStream, LengthDelimitedCodec>>>,
 }
 
@@ -35,11 +37,26 @@ impl FakeWorker {
             frame.request().expect("sound data");
             let (id, method) = (frame.id, frame.method);
             let comedia = frame.data["comedia"].clone();
+            let refused = self.refuses(&frame);
             lock(&self.asked).push(frame);
+            if refused {
+                self.send(json!({"id": id, "error": "Error", "reason": "no"})).await;
+                continue;
+            }
             match answer(method, &comedia) {
                 Value::Null => self.send(json!({"id": id, "accepted": true})).await,
                 data => self.send(json!({"id": id, "accepted": true, "data": data})).await,
             }
+        }
+    }
+
+    /// Whether the request is to make a producer that is there, or to close one that is not.
+    fn refuses(&self, frame: &RequestFrame) -> bool {
+        let id = frame.data["producerId"].to_string();
+        match frame.method {
+            Method::TransportProduce => !lock(&self.producers).insert(id),
+            Method::TransportCloseProducer => !lock(&self.producers).remove(&id),
+            _ => false,
         }
     }
 
@@ -136,8 +153,11 @@ struct Bench {
 async fn bench() -> Bench {
     let (to_worker, requests) = duplex(1 << 16);
     let (out, from_worker) = duplex(1 << 16);
-    let worker =
-        FakeWorker { asked: Arc::default(), out: Arc::new(tokio::sync::Mutex::new(FramedWrite::new(out, codec()))) };
+    let worker = FakeWorker {
+        asked: Arc::default(),
+        producers: Arc::default(),
+        out: Arc::new(tokio::sync::Mutex::new(FramedWrite::new(out, codec()))),
+    };
     tokio::spawn(worker.clone().serve(FramedRead::new(requests, codec())));
     let (channel, _) = Channel::start(to_worker, from_worker, Duration::from_secs(5), "1".to_owned());
     let worker_closed = CancellationToken::new();
@@ -260,6 +280,8 @@ async fn a_consumer_follows_its_worker() {
     consumer.set_priority(200).await.unwrap();
     assert_eq!(consumer.priority(), 200);
     assert!(matches!(consumer.set_priority(0).await, Err(Error::WrongOption(_))));
+    consumer.unset_priority().await.unwrap();
+    assert_eq!(worker.asked(Method::ConsumerSetPriority)[1].data, json!({"priority": 1}));
     let layers = PreferredLayers { spatial_layer: 1, temporal_layer: None };
     assert_eq!(consumer.set_preferred_layers(layers).await.unwrap(), None, "a simple consumer has no layers");
 
@@ -283,6 +305,58 @@ async fn a_consumer_follows_its_worker() {
     assert!(worker.asked(Method::TransportCloseConsumer).is_empty(), "the worker has removed it already");
 }
 
+/// An endpoint's capabilities need not be in the form that negotiation fills in: both questions have one answer.
+#[tokio::test(start_paused = true)]
+async fn capabilities_are_validated_before_they_count() {
+    let Bench { router, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    let mut terse = capabilities();
+    for codec in &mut terse.codecs {
+        codec.channels = Some(1);
+    }
+    assert!(router.can_consume(producer.id(), &terse));
+    transport.consume(ConsumerOptions::new(producer.id(), terse)).await.expect("it can");
+
+    let mut invalid = capabilities();
+    invalid.header_extensions[0].uri.clear();
+    assert!(!router.can_consume(producer.id(), &invalid));
+    assert!(matches!(transport.consume(ConsumerOptions::new(producer.id(), invalid)).await, Err(Error::Ortc(_))));
+}
+
+/// Clones may pause and resume at once; what the worker was told last holds.
+#[tokio::test(start_paused = true)]
+async fn pausing_and_resuming_at_once_leaves_what_the_worker_has() {
+    let Bench { worker, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    let consumer = consume(&transport, &producer).await;
+    let last = |pause: Method, resume: Method| {
+        let asked = lock(&worker.asked);
+        asked.iter().rev().find(|frame| [pause, resume].contains(&frame.method)).unwrap().method
+    };
+    // The worker is told to pause first, but whoever told it hears of it last.
+    let (paused, resumed) = tokio::join!(
+        async {
+            let pause = producer.pause();
+            let pause_consumer = consumer.pause();
+            let (pause, pause_consumer) = (std::pin::pin!(pause), std::pin::pin!(pause_consumer));
+            tokio::join!(late(pause), late(pause_consumer))
+        },
+        async { tokio::join!(producer.resume(), consumer.resume()) }
+    );
+    paused.0.and(paused.1).and(resumed.0).and(resumed.1).unwrap();
+    assert_eq!(producer.paused(), last(Method::ProducerPause, Method::ProducerResume) == Method::ProducerPause);
+    assert_eq!(consumer.paused(), last(Method::ConsumerPause, Method::ConsumerResume) == Method::ConsumerPause);
+}
+
+/// Begins a future, and goes on with it only after others have had many turns.
+async fn late<F: Future + Unpin>(mut future: F) -> F::Output {
+    assert!(futures_util::poll!(&mut future).is_pending());
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    future.await
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_closed_producer_is_forgotten() {
     let Bench { worker, router, transport, .. } = bench().await;
@@ -293,6 +367,69 @@ async fn a_closed_producer_is_forgotten() {
     assert_eq!(worker.asked(Method::TransportCloseProducer)[0].handler_id.as_deref(), Some(transport.id()));
     assert!(!router.can_consume(producer.id(), &capabilities()));
     assert!(!transport.closed());
+}
+
+/// Options of a producer with that id and SSRC.
+fn named(id: &str, ssrc: u32) -> ProducerOptions {
+    ProducerOptions { id: Some(id.to_owned()), ..ProducerOptions::new(MediaKind::Video, parameters(ssrc, None)) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_producer_of_the_same_id_is_refused_and_takes_nothing_from_the_first() {
+    let Bench { worker, router, transport, .. } = bench().await;
+    let other = web_rtc_transport(&router).await;
+    // Both at once, so that the library can't know yet.
+    let (first, second) = tokio::join!(transport.produce(named("mine", 1)), other.produce(named("mine", 2)));
+    let first = first.expect("nobody had this id");
+    assert!(matches!(second, Err(Error::Refused(_))), "{second:?}");
+    // One after the other, on any transport.
+    for transport in [&transport, &other] {
+        let third = transport.produce(named("mine", 3)).await;
+        assert!(matches!(third, Err(Error::WrongOption(_))), "{third:?}");
+    }
+    let mut events = first.events();
+    worker.notify("mine", "score", json!([{"encodingIdx": 0, "ssrc": 1, "score": 7}])).await;
+    assert!(matches!(next(&mut events).await, ProducerEvent::Score(_)));
+
+    // As soon as it is closed, another one may have its id, and is not forgotten with it.
+    let (closed, next_of_its_name) = tokio::join!(first.close(), other.produce(named("mine", 4)));
+    closed.unwrap();
+    let next_of_its_name = next_of_its_name.expect("the id is free");
+    assert_eq!(next(&mut events).await, ProducerEvent::Close);
+    router.forget_producer(first.id());
+    assert!(router.can_consume("mine", &capabilities()));
+    let mut events = next_of_its_name.events();
+    worker.notify("mine", "score", json!([{"encodingIdx": 0, "ssrc": 4, "score": 8}])).await;
+    assert!(matches!(next(&mut events).await, ProducerEvent::Score(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_that_the_channel_can_not_carry_are_refused() {
+    let Bench { worker, transport, .. } = bench().await;
+    for id in ["", "undefined", "a:b"] {
+        let error = transport.produce(named(id, 1)).await.unwrap_err();
+        assert_eq!(error.name(), "TypeError", "{id:?}");
+    }
+    assert!(worker.asked(Method::TransportProduce).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_nobody_waits_for_is_closed() {
+    let Bench { worker, transport, .. } = bench().await;
+    {
+        let mut produce = Box::pin(transport.produce(named("lost", 1)));
+        assert!(futures_util::poll!(&mut produce).is_pending());
+    }
+    // Each waits for the answer to what was sent before it.
+    produce(&transport, 3, None).await;
+    produce(&transport, 2, None).await;
+    let closed = worker.asked(Method::TransportCloseProducer);
+    assert_eq!(closed.len(), 1);
+    assert_eq!(
+        (closed[0].handler_id.as_deref(), &closed[0].data),
+        (Some(transport.id()), &json!({"producerId": "lost"}))
+    );
+    transport.produce(named("lost", 1)).await.expect("the id is free");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
-use sfu_channel::dump::{PlainConnected, PlainTransportDump};
+use sfu_channel::dump::PlainTransportDump;
 use sfu_channel::notification::Event;
-use sfu_channel::request::{Request, TransportConnect};
+use sfu_channel::reply::PlainConnected;
+use sfu_channel::request::{Request, TransportConnect, TransportKind};
 use sfu_channel::{SctpState, SrtpParameters, TransportTuple};
 use tracing::debug;
 
@@ -96,6 +97,7 @@ impl PlainTransport {
     /// Tells the worker the other end. Once only; not needed with comedia and without SRTP.
     pub async fn connect(&self, remote: PlainRemote) -> Result<(), Error> {
         let request = Request::TransportConnect(TransportConnect {
+            kind: Some(TransportKind::Plain),
             dtls_parameters: None,
             ip: remote.ip,
             port: remote.port,

@@ -11,13 +11,16 @@ use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sfu_channel::LogLevel;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tracing::{debug, error};
 
 /// The version of mediasoup whose channel protocol is spoken; the worker wants to be told.
 pub const PROTOCOL_VERSION: &str = "3.12.16";
+
+/// Bytes of what the worker writes to its standard output and error that are held at a time, until the end of the line.
+const MAX_LINE: u64 = 65_536;
 
 /// The exit code of a worker that refuses its settings.
 const EXIT_WRONG_SETTINGS: i32 = 42;
@@ -93,6 +96,11 @@ impl WorkerSettings {
         command
             .env("MEDIASOUP_VERSION", PROTOCOL_VERSION)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
+            // Whoever starts it may give up before it runs, or end with all that would watch it.
+            .kill_on_drop(true)
+            // Ctrl-C on the terminal is for this program alone, which then closes its workers: of themselves they would
+            // seem to die.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -217,11 +225,12 @@ impl Process {
     }
 }
 
-/// Reads lines until the end, whatever their encoding: a pipe that nobody empties would stop the worker.
-async fn each_line(stream: impl AsyncRead + Unpin, line: impl Fn(&str)) {
+/// Reads lines until the end, whatever their encoding: a pipe that nobody empties would stop the worker. What is longer
+/// than [`MAX_LINE`] becomes several lines.
+async fn each_line(stream: impl AsyncRead + Unpin, mut line: impl FnMut(&str)) {
     let mut reader = BufReader::new(stream);
     let mut bytes = Vec::new();
-    while let Ok(1..) = reader.read_until(b'\n', &mut bytes).await {
+    while let Ok(1..) = (&mut reader).take(MAX_LINE).read_until(b'\n', &mut bytes).await {
         line(String::from_utf8_lossy(&bytes).trim_end());
         bytes.clear();
     }
@@ -247,5 +256,18 @@ pub(crate) async fn wait_or_kill(child: &mut Child, patience: Duration) -> Worke
             let _ = child.kill().await;
             child.wait().await.into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_without_end_is_cut() {
+        let text = [vec![b'x'; 150_000], b"\nshort\nlast".to_vec()].concat();
+        let mut lengths = Vec::new();
+        each_line(text.as_slice(), |line| lengths.push(line.len())).await;
+        assert_eq!(lengths, [65_536, 65_536, 150_000 - 2 * 65_536, 5, 4]);
     }
 }

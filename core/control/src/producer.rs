@@ -30,6 +30,8 @@ struct Inner {
     rtp_parameters: RtpParameters,
     consumable_rtp_parameters: RtpParameters,
     state: Mutex<State>,
+    /// Held while the worker pauses or resumes it, so that what it does last is what is known of it.
+    pausing: tokio::sync::Mutex<()>,
 }
 
 struct State {
@@ -75,6 +77,7 @@ impl Producer {
                 rtp_parameters: made.rtp_parameters,
                 consumable_rtp_parameters: made.consumable_rtp_parameters,
                 state: Mutex::new(State { paused: made.paused, score: Vec::new() }),
+                pausing: tokio::sync::Mutex::default(),
             }),
         };
         producer.inner.transport.router().add_producer(&producer);
@@ -145,11 +148,12 @@ impl Producer {
         }
         let request = Request::TransportCloseProducer(ProducerId { producer_id: self.id().to_owned() });
         let transport = self.inner.transport.entity();
-        transport.channel().request(Some(transport.id()), &request).await.map(drop)
+        transport.channel().close(Some(transport.id()), &request).await
     }
 
     /// Forwards nothing until resumed.
     pub async fn pause(&self) -> Result<(), Error> {
+        let _pausing = self.inner.pausing.lock().await;
         self.inner.entity.tell(Request::ProducerPause).await?;
         lock(&self.inner.state).paused = true;
         Ok(())
@@ -157,6 +161,7 @@ impl Producer {
 
     /// Forwards again.
     pub async fn resume(&self) -> Result<(), Error> {
+        let _pausing = self.inner.pausing.lock().await;
         self.inner.entity.tell(Request::ProducerResume).await?;
         lock(&self.inner.state).paused = false;
         Ok(())
@@ -195,7 +200,7 @@ impl Producer {
     }
 
     fn take_close(&self) {
-        self.inner.transport.router().remove_producer(self.id());
+        self.inner.transport.router().forget_producer(self.id());
         self.inner.entity.emit(if self.inner.entity.closed_itself() {
             ProducerEvent::Close
         } else {

@@ -149,7 +149,7 @@ impl Router {
             return Ok(());
         }
         let request = Request::WorkerCloseRouter(RouterId { router_id: self.id().to_owned() });
-        self.inner.entity.channel().request(None, &request).await.map(drop)
+        self.inner.entity.channel().close(None, &request).await
     }
 
     /// What it has.
@@ -157,10 +157,12 @@ impl Router {
         self.inner.entity.ask(Request::RouterDump).await
     }
 
-    /// Whether somebody with those capabilities can consume that producer.
+    /// Whether somebody with those capabilities can consume that producer. Nobody can with invalid ones.
     pub fn can_consume(&self, producer_id: &str, rtp_capabilities: &RtpCapabilities) -> bool {
-        self.producer(producer_id)
-            .is_some_and(|producer| ortc::can_consume(producer.consumable_rtp_parameters(), rtp_capabilities))
+        let Some(producer) = self.producer(producer_id) else { return false };
+        let mut capabilities = rtp_capabilities.clone();
+        ortc::validate_rtp_capabilities(&mut capabilities).is_ok()
+            && ortc::can_consume(producer.consumable_rtp_parameters(), &capabilities)
     }
 
     /// Makes a transport towards a browser or another WebRTC endpoint.
@@ -211,16 +213,21 @@ impl Router {
         &self.inner.entity
     }
 
+    /// The open producer of that id.
     pub(crate) fn producer(&self, id: &str) -> Option<Producer> {
-        lock(&self.inner.producers).get(id).cloned()
+        lock(&self.inner.producers).get(id).filter(|producer| !producer.closed()).cloned()
     }
 
     pub(crate) fn add_producer(&self, producer: &Producer) {
         lock(&self.inner.producers).insert(producer.id().to_owned(), producer.clone());
     }
 
-    pub(crate) fn remove_producer(&self, id: &str) {
-        lock(&self.inner.producers).remove(id);
+    /// Forgets a producer that is closed. Another one may have its id by now.
+    pub(crate) fn forget_producer(&self, id: &str) {
+        let mut producers = lock(&self.inner.producers);
+        if producers.get(id).is_some_and(Producer::closed) {
+            producers.remove(id);
+        }
     }
 }
 

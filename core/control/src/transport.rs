@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::de::DeserializeOwned;
-use sfu_channel::dump::{Consumed, Produced};
 use sfu_channel::notification::{DtlsStateChange, TransportTrace};
+use sfu_channel::reply::{Consumed, Produced};
 use sfu_channel::request::{Bitrate, Consume, EnableTransportTraceEvent, Produce, Request, TransportId};
 use sfu_channel::stats::TransportStat;
 use sfu_channel::{
@@ -16,7 +16,7 @@ use sfu_channel::{
 use tokio::sync::broadcast;
 
 use crate::consumer::Consumer;
-use crate::entity::{Entity, lock, new_id};
+use crate::entity::{Entity, check_id, lock, new_id};
 use crate::error::Error;
 use crate::ortc;
 use crate::producer::Producer;
@@ -67,7 +67,7 @@ pub enum TransportEvent {
 /// How a producer is made.
 #[derive(Debug, Clone)]
 pub struct ProducerOptions {
-    /// Its id, unique in the router; absent, it is made up.
+    /// Its id, unique in the router, without colons; absent, it is made up.
     pub id: Option<String>,
     /// Audio or video.
     pub kind: MediaKind,
@@ -168,7 +168,7 @@ impl Transport {
         }
         let request = Request::RouterCloseTransport(TransportId { transport_id: self.id().to_owned() });
         let router = self.router().entity();
-        router.channel().request(Some(router.id()), &request).await.map(drop)
+        router.channel().close(Some(router.id()), &request).await
     }
 
     /// Its statistics.
@@ -202,6 +202,12 @@ impl Transport {
 
     /// Takes media from the endpoint.
     pub async fn produce(&self, options: ProducerOptions) -> Result<Producer, Error> {
+        if let Some(id) = &options.id {
+            check_id(id)?;
+            if self.router().producer(id).is_some() {
+                return Err(Error::WrongOption("a producer with this id exists already"));
+            }
+        }
         let kind = options.kind;
         let mut rtp_parameters = options.rtp_parameters;
         ortc::validate_rtp_parameters(&mut rtp_parameters)?;

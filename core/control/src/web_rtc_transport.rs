@@ -3,9 +3,10 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
-use sfu_channel::dump::{IceRestarted, SctpParameters, WebRtcConnected, WebRtcTransportDump};
+use sfu_channel::dump::{SctpParameters, WebRtcTransportDump};
 use sfu_channel::notification::Event;
-use sfu_channel::request::{Request, TransportConnect};
+use sfu_channel::reply::{IceRestarted, WebRtcConnected};
+use sfu_channel::request::{Request, TransportConnect, TransportKind};
 use sfu_channel::{DtlsParameters, DtlsState, IceCandidate, IceParameters, IceState, SctpState, TransportTuple};
 use tracing::debug;
 
@@ -121,6 +122,7 @@ impl WebRtcTransport {
     /// Tells the worker the endpoint's DTLS fingerprint and role. Once only.
     pub async fn connect(&self, dtls_parameters: DtlsParameters) -> Result<(), Error> {
         let request = Request::TransportConnect(TransportConnect {
+            kind: Some(TransportKind::WebRtc),
             dtls_parameters: Some(dtls_parameters),
             ..TransportConnect::default()
         });

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use sfu_control::{Error, SpawnError, Worker, WorkerEnd, WorkerExit, WorkerSettings};
 
@@ -39,6 +40,15 @@ async fn starts_and_closes() {
     assert!(matches!(worker.dump().await, Err(Error::Closed)));
     // Again is the same.
     assert_eq!(worker.close().await, WorkerEnd::Closed(WorkerExit::Signal(Signal::SIGTERM as i32)));
+}
+
+/// A terminal sends the signal of Ctrl-C to the whole process group of the program that it runs.
+#[tokio::test]
+async fn a_worker_is_a_process_group_of_its_own() {
+    let worker = running().await;
+    let pid = Pid::from_raw(worker.pid().try_into().unwrap());
+    assert_eq!(nix::unistd::getpgid(Some(pid)), Ok(pid));
+    worker.close().await;
 }
 
 #[tokio::test]
@@ -105,6 +115,29 @@ async fn a_worker_that_never_runs_is_given_up_and_killed() {
     assert!(matches!(error, SpawnError::Timeout), "{error:?}");
 }
 
+/// The caller may go away while the worker starts, as when a request of its own is dropped.
+#[tokio::test]
+async fn a_worker_that_nobody_waits_for_any_more_is_killed() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display();
+    let pid = async || loop {
+        match std::fs::read_to_string(file.path()).unwrap().strip_suffix('\n') {
+            Some(pid) => return pid.parse::<u32>().unwrap(),
+            None => tokio::task::yield_now().await,
+        }
+    };
+    // It neither says that it runs nor looks at its channel.
+    let pid = tokio::select! {
+        spawned = Worker::spawn(shell(&format!("echo $$ > {path}; exec sleep 1000"))) => panic!("{spawned:?}"),
+        pid = pid() => pid,
+    };
+    let begun = Instant::now();
+    while !gone(pid) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the process is still there");
+        tokio::task::yield_now().await;
+    }
+}
+
 /// The command line and the environment are mediasoup's.
 #[tokio::test]
 async fn arguments_and_environment() {
@@ -126,17 +159,34 @@ async fn arguments_and_environment() {
     );
 }
 
-/// Many at once: none inherits another's channel, so that each is noticed by itself.
+/// The sockets that a process has open, by inode.
+fn sockets(pid: u32) -> Vec<String> {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let targets = descriptors.map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap().display().to_string());
+    targets.filter(|target| target.starts_with("socket:")).collect()
+}
+
+/// Many at once: none inherits another's channel, so that each ends with its own and is noticed by itself.
 #[tokio::test]
 async fn many_workers_do_not_hold_each_others_channels() {
     let workers = futures_util::future::join_all((0..8).map(|_| running())).await;
+    let own = sockets(std::process::id());
+    let mut seen = std::collections::HashSet::new();
+    for worker in &workers {
+        // The shell has become `cat`, with the request channel as its input too.
+        let of_worker: std::collections::HashSet<_> = sockets(worker.pid()).into_iter().collect();
+        assert_eq!(of_worker.len(), 4, "a socket for each direction of the two channels");
+        assert!(of_worker.iter().all(|socket| !own.contains(socket)), "our ends are not the worker's");
+        assert!(of_worker.into_iter().all(|socket| seen.insert(socket)), "no two workers share a socket");
+    }
     for worker in workers {
         kill(Pid::from_raw(worker.pid().try_into().unwrap()), Signal::SIGKILL).unwrap();
         assert_eq!(worker.ended().await, WorkerEnd::Died(WorkerExit::Signal(9)));
     }
 }
 
-/// The worker ends with the program that started it: its channel ends.
+/// The worker ends with the runtime of the program that started it: it is killed, unless it sees first that its channel
+/// ends.
 #[test]
 fn workers_end_with_their_runtime() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -145,9 +195,8 @@ fn workers_end_with_their_runtime() {
     let begun = Instant::now();
     // A zombie stays until it is waited for, since the runtime that would have done so is gone.
     while !gone(pid) {
-        let status =
-            nix::sys::wait::waitpid(Pid::from_raw(pid.try_into().unwrap()), Some(nix::sys::wait::WaitPidFlag::WNOHANG));
-        if matches!(status, Ok(nix::sys::wait::WaitStatus::Exited(_, 0))) {
+        let status = waitpid(Pid::from_raw(pid.try_into().unwrap()), Some(WaitPidFlag::WNOHANG));
+        if matches!(status, Ok(WaitStatus::Exited(_, 0) | WaitStatus::Signaled(_, Signal::SIGKILL, _))) {
             return;
         }
         assert!(begun.elapsed() < Duration::from_secs(10), "{status:?}");

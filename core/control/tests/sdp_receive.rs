@@ -13,8 +13,9 @@ fn capabilities(browser: &str) -> RtpCapabilities {
     ortc::get_recv_rtp_capabilities(&extract_rtp_capabilities(&parse(&format!("{browser}/probe"))), &router())
 }
 
-/// A consumer of a producer with this codec; SSRC 1000 + mid, RTX one thousand higher.
-fn consumer(mid: u32, mime_type: &str, stream: &str) -> ReceiveSection {
+/// A consumer of a producer with this codec, for what that browser has said of itself; SSRC 1000 + mid, RTX one thousand
+/// higher.
+fn consumer_for(browser: &str, mid: u32, mime_type: &str, stream: &str) -> ReceiveSection {
     let kind = if mime_type.starts_with("audio") { MediaKind::Audio } else { MediaKind::Video };
     let offered = ortc::supported_rtp_capabilities().codecs;
     let codec = offered.iter().find(|codec| codec.mime_type == mime_type).unwrap();
@@ -27,7 +28,7 @@ fn consumer(mid: u32, mime_type: &str, stream: &str) -> ReceiveSection {
     .unwrap();
     let mapping = ortc::get_producer_rtp_parameters_mapping(&mut parameters, &router()).unwrap();
     let consumable = ortc::get_consumable_rtp_parameters(kind, &parameters, &router(), &mapping).unwrap();
-    let capabilities = capabilities("chromium");
+    let capabilities = capabilities(browser);
     assert!(ortc::can_consume(&consumable, &capabilities), "{mime_type}");
     let mut rtp_parameters =
         ortc::get_consumer_rtp_parameters(&consumable, &capabilities, false, kind == MediaKind::Video).unwrap();
@@ -37,6 +38,10 @@ fn consumer(mid: u32, mime_type: &str, stream: &str) -> ReceiveSection {
         rtx.ssrc = 2000 + mid;
     }
     ReceiveSection { kind, rtp_parameters, stream_id: stream.to_owned(), track_id: format!("track{mid}") }
+}
+
+fn consumer(mid: u32, mime_type: &str, stream: &str) -> ReceiveSection {
+    consumer_for("chromium", mid, mime_type, stream)
 }
 
 fn add(negotiator: &mut ReceiveNegotiator, mid: u32, mime_type: &str, stream: &str) {
@@ -67,6 +72,28 @@ fn what_chromium_can_receive() {
     assert!(!uris.iter().any(|(uri, _)| uri.contains("rtp-stream-id")), "consumers have no rids");
     let h264 = serde_json::to_value(&capabilities.codecs[5].parameters).unwrap();
     assert_eq!(h264["profile-level-id"], "42e01f");
+}
+
+/// Parameters may come from a peer's JSON, and go into the offers of others.
+#[test]
+fn what_would_become_another_line_is_refused() {
+    let mut negotiator = ReceiveNegotiator::new(transport(true));
+    let refused = |change: &dyn Fn(&mut RtpParameters)| {
+        let mut consumer = consumer(0, "video/VP8", "peer");
+        change(&mut consumer.rtp_parameters);
+        negotiator.add(consumer)
+    };
+    let mut refused = refused;
+    let line = "x\r\na=candidate:1 1 udp 1 192.0.2.9 9 typ host";
+    let control = Err(NegotiationError::ControlCharacter);
+    assert_eq!(refused(&|parameters| parameters.rtcp.cname = Some(line.to_owned())), control);
+    assert_eq!(
+        refused(&|parameters| drop(parameters.codecs[0].parameters.insert("x".to_owned(), line.into()))),
+        control
+    );
+    assert_eq!(refused(&|parameters| parameters.header_extensions[0].uri = line.to_owned()), control);
+    assert_eq!(refused(&|parameters| parameters.codecs[0].rtcp_feedback[0].parameter = "\r".to_owned()), control);
+    assert_eq!(refused(&|_| ()), Ok(()), "its mid is still free");
 }
 
 #[test]
@@ -121,6 +148,9 @@ fn the_offer_in_full() {
 #[test]
 fn a_connections_life() {
     for browser in ["chromium", "firefox"] {
+        let add = |negotiator: &mut ReceiveNegotiator, mid, mime_type: &str, stream: &str| {
+            negotiator.add(consumer_for(browser, mid, mime_type, stream)).unwrap();
+        };
         let mut negotiator = ReceiveNegotiator::new(transport(true));
         let mut round = |step: &str, change: &dyn Fn(&mut ReceiveNegotiator), sections: &[&str], accepted: &[&str]| {
             change(&mut negotiator);
@@ -129,7 +159,17 @@ fn a_connections_life() {
                 outline(&offer).iter().map(|line| line.split(' ').take(4).collect::<Vec<_>>().join(" ")).collect();
             assert_eq!(lines, sections, "{browser} {step}");
             assert_eq!(negotiator.offer(), None, "{browser} {step}: one offer at a time");
-            let answer = negotiator.answer(&fixture(&format!("{browser}/session-receive-{step}"))).unwrap();
+            let text = fixture(&format!("{browser}/session-receive-{step}"));
+            // The browser answered this very offer: it takes every codec of what it has said that it can receive.
+            let formats = |sdp: &str| -> Vec<String> {
+                outline(sdp)
+                    .iter()
+                    .filter(|line| !line.contains(" 0 "))
+                    .map(|line| line.split(' ').skip(4).collect())
+                    .collect()
+            };
+            assert_eq!(formats(&text), formats(&offer), "{browser} {step}");
+            let answer = negotiator.answer(&text).unwrap();
             assert_eq!(answer.accepted, accepted, "{browser} {step}");
             assert!(answer.rejected.is_empty(), "{browser} {step}");
             assert_eq!(answer.dtls_parameters.is_some(), step == "empty", "{browser} {step}");
@@ -176,6 +216,9 @@ fn a_connections_life() {
 #[test]
 fn the_first_section_is_kept() {
     for browser in ["chromium", "firefox"] {
+        let add = |negotiator: &mut ReceiveNegotiator, mid, mime_type: &str, stream: &str| {
+            negotiator.add(consumer_for(browser, mid, mime_type, stream)).unwrap();
+        };
         let mut negotiator = ReceiveNegotiator::new(transport(false));
         add(&mut negotiator, 0, "audio/opus", "alice");
         add(&mut negotiator, 1, "video/VP8", "alice");

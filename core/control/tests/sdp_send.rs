@@ -123,6 +123,76 @@ fn simulcast_takes_its_layers_from_the_senders_encodings() {
 }
 
 #[test]
+fn a_section_has_a_bounded_number_of_distinct_encodings() {
+    let offered = |layers: &str| {
+        let text = format!(
+            "v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\na=group:BUNDLE v\na=setup:actpass\na=fingerprint:sha-256 AB:CD\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 96\na=mid:v\na=sendonly\na=rtcp-mux\na=rtpmap:96 VP8/90000\n{layers}"
+        );
+        let outcome = negotiator().offer(&text, &HashMap::new()).unwrap();
+        outcome.started.first().map(|section| section.rtp_parameters.encodings.len())
+    };
+    let rids = |count: u32| {
+        let rids: Vec<String> = (0..count).map(|index| format!("r{index}")).collect();
+        format!("a=simulcast:send {}\n", rids.join(";"))
+    };
+    let ssrcs = |count: u32| {
+        let ssrcs: Vec<String> = (1..=count).map(|ssrc| ssrc.to_string()).collect();
+        format!("a=ssrc-group:SIM {}\n", ssrcs.join(" "))
+    };
+    assert_eq!((offered(&rids(16)), offered(&rids(17))), (Some(16), None));
+    assert_eq!((offered(&ssrcs(16)), offered(&ssrcs(17))), (Some(16), None));
+    assert_eq!(offered("a=simulcast:send a;b;a\n"), None);
+}
+
+#[test]
+fn hints_are_for_their_rid_and_change_what_is_sent_only_by_its_layers() {
+    let name = "chromium/send-simulcast";
+    let mut negotiator = negotiator();
+    let mut offer = |text: &str, hints: serde_json::Value| {
+        let hints: Vec<EncodingHint> = serde_json::from_value(hints).unwrap();
+        negotiator.offer(text, &HashMap::from([("0".to_owned(), hints)])).unwrap()
+    };
+    let encodings = |outcome: &SendAnswer| serde_json::to_value(&outcome.started[0].rtp_parameters.encodings).unwrap();
+    // There is no hint for r0 and r1, though others stand in their places.
+    let outcome = offer(&fixture(name), json!([{"rid": "r2", "maxBitrate": 1500000.5}, {"rid": "x", "maxBitrate": 7}]));
+    assert_eq!(encodings(&outcome), json!([{"rid": "r0"}, {"rid": "r1"}, {"rid": "r2", "maxBitrate": 1500000}]));
+    // The bound goes with the bandwidth; the stream stays.
+    let outcome = offer(&fixture(name), json!([{"rid": "r2", "maxBitrate": 900000}]));
+    assert!(outcome.stopped.is_empty() && outcome.started.is_empty(), "{outcome:?}");
+    let outcome = offer(&fixture(name), json!([{"rid": "r2", "scalabilityMode": "L1T3"}]));
+    assert_eq!((outcome.stopped.len(), outcome.started.len()), (1, 1));
+
+    // A browser does not write the rid of its only encoding.
+    let single = fixture("chromium/send-vp9");
+    let hints = serde_json::from_value(json!([{"rid": "r0", "scalabilityMode": "L1T2"}])).unwrap();
+    let mid = parse("chromium/send-vp9").media[0].mid().unwrap().to_owned();
+    let outcome = self::negotiator().offer(&single, &HashMap::from([(mid, hints)])).unwrap();
+    assert_eq!(encodings(&outcome)[0]["scalabilityMode"], "L1T2");
+}
+
+#[test]
+fn an_answer_has_only_what_was_offered() {
+    let text = fixture("chromium/send-audio-video");
+    for line in ["a=extmap-allow-mixed\r\n", "a=rtcp-rsize\r\n"] {
+        for (text, expected) in [(&text, true), (&text.replace(line, ""), false)] {
+            let mut negotiator = negotiator();
+            negotiator.offer(text, &HashMap::new()).unwrap();
+            assert_eq!(negotiator.answer().contains(line), expected, "{line}");
+        }
+    }
+    // Firefox allows them section by section.
+    let text_of_firefox = fixture("firefox/send-audio-video");
+    let mut negotiator = negotiator();
+    negotiator.offer(&text_of_firefox, &HashMap::new()).unwrap();
+    let answer: sfu_control::sdp::SessionDescription = negotiator.answer().parse().unwrap();
+    assert!(!answer.attributes.contains(&Attribute::ExtmapAllowMixed));
+    assert!(answer.media.iter().all(|section| section.attributes.contains(&Attribute::ExtmapAllowMixed)));
+    let outcome = self::negotiator().offer(&text.replace("a=rtcp-mux\r\n", ""), &HashMap::new()).unwrap();
+    assert_eq!((outcome.started.len(), outcome.rejected.len()), (0, 2), "RTCP needs a port of its own");
+}
+
+#[test]
 fn the_answer_in_full() {
     let mut negotiator = negotiator();
     let outcome = offer(&mut negotiator, "chromium/send-data-gathered");

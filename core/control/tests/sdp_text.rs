@@ -115,6 +115,10 @@ fn errors_name_the_line() {
     assert_eq!(reason("o=- a b"), ParseErrorReason::Origin);
     assert_eq!(reason("hello"), ParseErrorReason::NotALine);
     assert_eq!(reason("aa=b"), ParseErrorReason::NotALine);
+    // Nothing may become another line in somebody else's offer.
+    for control in ["a=ssrc:1 cname:x\ra=inactive", "a=fmtp:96 x=\u{0}", "s=\u{b}", "s=\u{85}"] {
+        assert_eq!(reason(control), ParseErrorReason::ControlCharacter, "{control:?}");
+    }
     for attribute in [
         "a=",
         "a=mid:",

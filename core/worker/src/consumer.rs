@@ -5,7 +5,8 @@
 
 use std::time::Instant;
 
-use sfu_channel::dump::{Consumed, ConsumerDump};
+use sfu_channel::dump::ConsumerDump;
+use sfu_channel::reply::Consumed;
 use sfu_channel::request::Consume;
 use sfu_channel::response::Refusal;
 use sfu_channel::stats::RtpStreamStat;

@@ -4,7 +4,8 @@
 //! payload types are unique, each encoding names a media codec, and each RTX codec repeats one.
 
 use sfu_channel::{
-    RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters, RtpParameters, RtpType, ScalabilityMode,
+    MAX_ENCODINGS, RtpCodecParameters, RtpEncodingParameters, RtpHeaderExtensionParameters, RtpParameters, RtpType,
+    ScalabilityMode,
 };
 use sfu_proto::codec::{Codec, MimeType, UnknownMimeType};
 use sfu_proto::rtp::{ExtensionIds, ExtensionKind};
@@ -25,6 +26,10 @@ pub fn normalize(parameters: &mut RtpParameters) -> Result<(), Refusal> {
     }
     if parameters.encodings.is_empty() {
         return Err(Refusal::type_error("empty encodings"));
+    }
+    // Each costs streams of its own, and is compared with all others of its transport.
+    if parameters.encodings.len() > MAX_ENCODINGS {
+        return Err(Refusal::type_error(format!("more than {MAX_ENCODINGS} encodings")));
     }
     for codec in &mut parameters.codecs {
         normalize_codec(codec)?;
@@ -223,6 +228,18 @@ mod tests {
         };
         assert_eq!(of(serde_json::json!([{"ssrc": 1}])), RtpType::Simple);
         assert_eq!(of(serde_json::json!([{"rid": "a"}, {"rid": "b"}])), RtpType::Simulcast);
+    }
+
+    #[test]
+    fn the_number_of_encodings_is_bounded() {
+        let with = |count: usize| {
+            let rids = (0..count).map(|index| serde_json::json!({"rid": format!("r{index}")}));
+            normalize(&mut video(rids.collect()))
+        };
+        assert_eq!(with(MAX_ENCODINGS), Ok(()));
+        let error = with(MAX_ENCODINGS + 1).expect_err("too many");
+        assert_eq!(error.class, sfu_channel::response::ErrorClass::TypeError);
+        assert!(error.reason.contains("encodings"), "{error}");
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Notifications: `{"targetId":...,"event":...,"data":...}`.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::field::{FieldError, FieldProblem, from_value};
 use super::response::BadFrame;
 use super::to_value;
-use crate::notification::{AudioVolume, Event, Notification, Target};
+use crate::notification::{
+    AudioVolume, Event, Notification, Target, Trace, TraceDirection, TraceInfo, TransportTrace, TransportTraceInfo,
+};
+use crate::types::{TraceEventType, TransportTraceEventType};
 
 /// Writes a frame's payload.
 pub fn write_notification(notification: &Notification) -> String {
@@ -111,11 +115,7 @@ fn read_event(event: &str, data: &Value) -> Result<Event, BadFrame> {
         "sctpstatechange" => Event::SctpStateChange(member(data, "sctpState")?),
         "tuple" => Event::Tuple(member(data, "tuple")?),
         "rtcptuple" => Event::RtcpTuple(member(data, "rtcpTuple")?),
-        // Which of the two it is shows only in the data: a transport traces other things than producers and consumers.
-        "trace" => match data.get("type").and_then(Value::as_str) {
-            Some("probation" | "bwe") => Event::TransportTrace(from_value(data)?),
-            _ => Event::Trace(from_value(data)?),
-        },
+        "trace" => read_trace(data)?,
         "score" if data.is_array() => Event::ProducerScore(from_value(data)?),
         "score" => Event::ConsumerScore(from_value(data)?),
         "videoorientationchange" => Event::VideoOrientationChange(from_value(data)?),
@@ -131,6 +131,46 @@ fn read_event(event: &str, data: &Value) -> Result<Event, BadFrame> {
         "dominantspeaker" => Event::DominantSpeaker(member(data, "producerId")?),
         other => return Err(BadFrame::UnknownEvent(other.to_owned())),
     })
+}
+
+/// Data of `trace`, of whatever thing.
+#[derive(Deserialize)]
+struct TraceWire<K, I> {
+    #[serde(rename = "type")]
+    trace_type: K,
+    timestamp: u64,
+    direction: TraceDirection,
+    info: I,
+}
+
+/// Reads a trace by its type: which entity traces, and what the rest looks like, shows nowhere else.
+fn read_trace(data: &Value) -> Result<Event, FieldError> {
+    #[derive(Deserialize)]
+    struct OfSsrc {
+        ssrc: u32,
+    }
+    #[derive(Deserialize)]
+    struct Empty {}
+
+    match data.get("type").and_then(Value::as_str) {
+        Some("probation") => transport_trace(data, TransportTraceInfo::Rtp),
+        Some("bwe") => transport_trace(data, TransportTraceInfo::Bwe),
+        Some("pli" | "fir") => trace(data, |OfSsrc { ssrc }| TraceInfo::Ssrc { ssrc }),
+        Some("nack") => trace(data, |Empty {}| TraceInfo::Nothing {}),
+        _ => trace(data, TraceInfo::Rtp),
+    }
+}
+
+fn transport_trace<I: DeserializeOwned>(data: &Value, info: fn(I) -> TransportTraceInfo) -> Result<Event, FieldError> {
+    let wire: TraceWire<TransportTraceEventType, I> = from_value(data)?;
+    let TraceWire { trace_type, timestamp, direction, info: inner } = wire;
+    Ok(Event::TransportTrace(TransportTrace { trace_type, timestamp, direction, info: info(inner) }))
+}
+
+fn trace<I: DeserializeOwned>(data: &Value, info: fn(I) -> TraceInfo) -> Result<Event, FieldError> {
+    let wire: TraceWire<TraceEventType, I> = from_value(data)?;
+    let TraceWire { trace_type, timestamp, direction, info: inner } = wire;
+    Ok(Event::Trace(Trace { trace_type, timestamp, direction, info: info(inner) }))
 }
 
 /// Reads one member of an object.

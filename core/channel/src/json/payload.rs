@@ -18,23 +18,23 @@ pub fn write_to_worker(header: &PayloadToWorker) -> String {
         PayloadToWorker::ProducerSend { producer_id } => format!("n:producer.send:{producer_id}:undefined"),
         PayloadToWorker::SendRtcp { transport_id } => format!("n:transport.sendRtcp:{transport_id}:undefined"),
         PayloadToWorker::DataProducerSend { data_producer_id, ppid } => {
-            format!("n:dataProducer.send:{data_producer_id}:{ppid}")
+            format!("n:dataProducer.send:{data_producer_id}:{}", write_ppid(*ppid))
         }
         PayloadToWorker::DataConsumerSend { id, data_consumer_id, ppid } => {
-            format!("r:{id}:dataConsumer.send:{data_consumer_id}:{ppid}")
+            format!("r:{id}:dataConsumer.send:{data_consumer_id}:{}", write_ppid(*ppid))
         }
     }
 }
 
-/// Reads a header to the worker. A request whose PPID is no number is unreadable like everything else that is wrong:
-/// the library never sends such.
+fn write_ppid(ppid: Option<u32>) -> String {
+    ppid.map_or("undefined".to_owned(), |ppid| ppid.to_string())
+}
+
+/// Reads a header to the worker. A PPID that is no number is left to the entity: its payload follows nevertheless.
 pub fn read_to_worker(frame: &[u8]) -> Result<PayloadToWorker, BadRequest> {
     let unreadable = |reason: &str| BadRequest::Unreadable(reason.to_owned());
     let text = std::str::from_utf8(frame).map_err(|_| unreadable("not UTF-8"))?;
-    let number = |text: Option<&str>, what: &str| {
-        text.and_then(|text| text.parse::<u32>().ok())
-            .ok_or_else(|| BadRequest::Unreadable(format!("the {what} is not a number")))
-    };
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
     if let Some(notification) = text.strip_prefix("n:") {
         let mut parts = notification.splitn(3, ':');
         let event = parts.next().unwrap_or_default();
@@ -42,10 +42,9 @@ pub fn read_to_worker(frame: &[u8]) -> Result<PayloadToWorker, BadRequest> {
         return match event {
             "producer.send" => Ok(PayloadToWorker::ProducerSend { producer_id: handler_id }),
             "transport.sendRtcp" => Ok(PayloadToWorker::SendRtcp { transport_id: handler_id }),
-            "dataProducer.send" => Ok(PayloadToWorker::DataProducerSend {
-                data_producer_id: handler_id,
-                ppid: number(parts.next(), "PPID")?,
-            }),
+            "dataProducer.send" => {
+                Ok(PayloadToWorker::DataProducerSend { data_producer_id: handler_id, ppid: number(parts.next()) })
+            }
             _ => Err(unreadable("unknown event")),
         };
     }
@@ -53,12 +52,12 @@ pub fn read_to_worker(frame: &[u8]) -> Result<PayloadToWorker, BadRequest> {
         return Err(unreadable("neither a notification nor a request"));
     };
     let mut parts = request.splitn(4, ':');
-    let id = number(parts.next(), "id")?;
+    let id = number(parts.next()).ok_or_else(|| unreadable("the id is not a number"))?;
     match parts.next() {
         Some("dataConsumer.send") => Ok(PayloadToWorker::DataConsumerSend {
             id,
             data_consumer_id: parts.next().ok_or_else(|| unreadable("too few fields"))?.to_owned(),
-            ppid: number(parts.next(), "PPID")?,
+            ppid: number(parts.next()),
         }),
         Some(method) => Err(BadRequest::UnknownMethod { id, method: method.to_owned() }),
         None => Err(unreadable("too few fields")),

@@ -94,6 +94,7 @@ impl CommonWire {
             send_buffer_size,
             per_stream_send_queue_limit: None,
             max_receiver_window_size: None,
+            default_buffered_amount_low_threshold: None,
             is_data_channel: self.is_data_channel.unwrap_or(false),
         })
     }
@@ -398,11 +399,15 @@ pub(super) fn write_direct(request: &CreateDirectTransport) -> Value {
     to_value(&DirectWire {
         transport_id: request.transport_id.clone(),
         direct: true,
-        max_message_size: request.max_message_size,
+        max_message_size: request.max_receive_message_size,
     })
 }
 
 pub(super) fn read_direct(value: &Value) -> Result<CreateDirectTransport, FieldError> {
     let wire: DirectWire = from_value(value)?;
-    Ok(CreateDirectTransport { transport_id: wire.transport_id, max_message_size: wire.max_message_size })
+    Ok(CreateDirectTransport {
+        transport_id: wire.transport_id,
+        max_send_message_size: wire.max_message_size,
+        max_receive_message_size: wire.max_message_size,
+    })
 }

@@ -8,6 +8,7 @@ use sfu_channel::request::{Method, Request};
 use sfu_channel::response::Refusal;
 
 /// Every member that a request may have, as mediasoup's library writes it.
+#[allow(dead_code, reason = "not every test file that shares this module has requests")]
 pub fn samples() -> Vec<(Method, Value)> {
     let rtp_parameters = json!({
         "mid": "0",
@@ -118,12 +119,14 @@ pub fn samples() -> Vec<(Method, Value)> {
 }
 
 /// Reads a request with that data.
+#[allow(dead_code, reason = "not every test file that shares this module has requests")]
 pub fn read(method: Method, data: &Value) -> Result<Request, Refusal> {
     let text = format!("7:{method}:h1:{data}");
     RequestFrame::parse(text.as_bytes()).expect("the frame is sound").request()
 }
 
 /// The data that a request is written with.
+#[allow(dead_code, reason = "not every test file that shares this module has requests")]
 pub fn written(request: &Request) -> Value {
     let text = write_request(7, Some("h1"), request);
     RequestFrame::parse(text.as_bytes()).expect("we read what we write").data
@@ -133,4 +136,23 @@ pub fn written(request: &Request) -> Value {
 #[allow(dead_code, reason = "not every test file that shares this module has addresses")]
 pub fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
+}
+
+/// The same with one member more in every object, but for those that have no fixed members: parameters of codecs and
+/// header extensions.
+#[allow(dead_code, reason = "not every test file that shares this module adds members")]
+pub fn with_unknown_members(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let more = |(name, value): (&String, &Value)| {
+                let value = if name == "parameters" { value.clone() } else { with_unknown_members(value) };
+                (name.clone(), value)
+            };
+            let mut members: serde_json::Map<_, _> = members.iter().map(more).collect();
+            members.insert("unheardOf".to_owned(), json!({"of": [1]}));
+            Value::Object(members)
+        }
+        Value::Array(items) => items.iter().map(with_unknown_members).collect(),
+        other => other.clone(),
+    }
 }

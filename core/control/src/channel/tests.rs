@@ -21,7 +21,9 @@ struct Peer {
 
 impl Peer {
     async fn request(&mut self) -> RequestFrame {
-        let frame = self.requests.next().await.expect("the channel is open").expect("a sound frame");
+        // The clock is paused, so that this is no wait: it turns a request that never comes into a failure.
+        let frame = tokio::time::timeout(10 * TIMEOUT, self.requests.next()).await.expect("a request");
+        let frame = frame.expect("the channel is open").expect("a sound frame");
         RequestFrame::parse(&frame).expect("a sound request")
     }
 
@@ -124,6 +126,149 @@ async fn a_request_that_is_given_up_leaves_nothing() {
         _ = peer.request() => {}
     }
     assert_eq!(waiting(&channel), 0);
+}
+
+fn create_router() -> Request {
+    Request::WorkerCreateRouter(RouterId { router_id: "r".to_owned() })
+}
+
+/// Begins a request, and drops it when the worker has read it and, if so, answered it. Returns its id.
+async fn give_up(channel: &Channel, peer: &mut Peer, request: &Request, answer: Option<Value>) -> u32 {
+    let mut exchange = Box::pin(channel.request(None, request));
+    let frame = tokio::select! {
+        biased;
+        _ = &mut exchange => panic!("nobody answered"),
+        frame = peer.request() => frame,
+    };
+    if let Some(answer) = answer {
+        peer.accept(frame.id, answer).await;
+        // The answer is on its way to the caller, who does not get to see it.
+        while waiting(channel) > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    frame.id
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_made_for_nobody_is_closed_again() {
+    let (channel, _events, mut peer) = start(1 << 16);
+    let expect_close = async |peer: &mut Peer| {
+        let close = peer.request().await;
+        assert_eq!(
+            (close.method, close.handler_id, close.data),
+            (Method::WorkerCloseRouter, None, json!({"routerId": "r"}))
+        );
+        peer.send(&json!({"id": close.id, "accepted": true})).await;
+    };
+    // The caller goes before the answer comes, or after it has come but before it is taken.
+    let id = give_up(&channel, &mut peer, &create_router(), None).await;
+    assert_eq!(waiting(&channel), 1, "its answer tells whether there is something to close");
+    peer.accept(id, Value::Null).await;
+    expect_close(&mut peer).await;
+    give_up(&channel, &mut peer, &create_router(), Some(Value::Null)).await;
+    expect_close(&mut peer).await;
+
+    // The caller runs out of patience.
+    let request = create_router();
+    let (outcome, id) = tokio::join!(channel.request(None, &request), async { peer.request().await.id });
+    assert!(matches!(outcome, Err(Error::Timeout(Method::WorkerCreateRouter))), "{outcome:?}");
+    peer.accept(id, Value::Null).await;
+    expect_close(&mut peer).await;
+
+    // The caller can't make sense of the answer.
+    let (outcome, ()) = tokio::join!(channel.ask::<ProducerId>(None, &request), async {
+        let frame = peer.request().await;
+        peer.accept(frame.id, json!({"producerId": 5})).await;
+        expect_close(&mut peer).await;
+    });
+    assert!(matches!(outcome, Err(Error::BadReply { .. })), "{outcome:?}");
+    assert_eq!(waiting(&channel), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_made_is_not_closed() {
+    let (channel, _events, mut peer) = start(1 << 16);
+    // Refused after the caller went; taken by its caller; not made by a request that makes nothing.
+    let id = give_up(&channel, &mut peer, &create_router(), None).await;
+    peer.send(&json!({"id": id, "error": "Error", "reason": "no"})).await;
+    let request = create_router();
+    let (outcome, ()) = tokio::join!(channel.request(None, &request), async {
+        let frame = peer.request().await;
+        peer.accept(frame.id, Value::Null).await;
+    });
+    outcome.unwrap();
+    give_up(&channel, &mut peer, &Request::WorkerDump, Some(Value::Null)).await;
+    let (_, frame) = tokio::join!(channel.request(Some("r"), &Request::RouterDump), async {
+        let frame = peer.request().await;
+        peer.accept(frame.id, Value::Null).await;
+        frame
+    });
+    assert_eq!(frame.method, Method::RouterDump, "nothing else was sent");
+    assert_eq!(waiting(&channel), 0);
+}
+
+/// Requests to close get through even if nobody waits for them and nothing else does.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_has_begun_is_sent() {
+    let (channel, _events, mut peer) = start(64);
+    // Stuck: the pipe to the worker and the queue are full.
+    let callers: Vec<_> = (0..200)
+        .map(|_| {
+            let channel = channel.clone();
+            tokio::spawn(async move { channel.request(None, &Request::WorkerDump).await })
+        })
+        .collect();
+    while channel.shared.queue.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let close = Request::WorkerCloseRouter(RouterId { router_id: "r".to_owned() });
+    tokio::select! {
+        biased;
+        _ = channel.close(None, &close) => panic!("nobody answered"),
+        () = std::future::ready(()) => {}
+    }
+    callers.iter().for_each(tokio::task::JoinHandle::abort);
+    while peer.request().await.method != Method::WorkerCloseRouter {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_takes_no_requests_has_ended() {
+    let (channel, _events, Peer { requests, out: _out }) = start(1 << 16);
+    drop(requests);
+    let begun = Instant::now();
+    let outcome = channel.request(None, &Request::WorkerDump).await;
+    assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
+    channel.ended().await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_ends_takes_nothing_from_another_of_the_same_entity() {
+    let (channel, _events, mut peer) = start(1 << 16);
+    let mut first = channel.subscribe("e".to_owned());
+    drop(channel.subscribe("e".to_owned()));
+    peer.send(&json!({"targetId": "e", "event": "producerpause"})).await;
+    assert_eq!(first.next().await, Some(Event::ProducerPause));
+    drop(first);
+    assert!(!channel.shared.state().subscribers.contains_key("e"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_nobody_takes_are_bounded_and_counted() {
+    let (channel, mut worker, mut peer) = start(1 << 16);
+    let mut slow = channel.subscribe("slow".to_owned());
+    for amount in 0..EVENT_QUEUE + 10 {
+        peer.send(&json!({"targetId": "slow", "event": "bufferedamountlow", "data": {"bufferedAmount": amount}})).await;
+    }
+    peer.send(&json!({"targetId": 42, "event": "running"})).await;
+    assert_eq!(worker.next().await, Some(Event::Running), "others are not held up");
+    assert_eq!(channel.shared.state().subscribers["slow"][0].lost, 10);
+    for amount in 0..EVENT_QUEUE {
+        assert_eq!(slow.next().await, Some(Event::BufferedAmountLow(amount.try_into().unwrap())));
+    }
+    peer.send(&json!({"targetId": "slow", "event": "producerclose"})).await;
+    assert_eq!(slow.next().await, Some(Event::ProducerClose));
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,7 +412,7 @@ async fn ids_count_up_wrap_to_one_and_pass_over_those_that_wait() {
     assert_eq!(state.next_id(), 1);
     state.last_id = u32::MAX - 1;
     assert_eq!(state.next_id(), u32::MAX);
-    state.waiting.insert(1, oneshot::channel().0);
+    state.waiting.insert(1, Waiting::Caller(oneshot::channel().0));
     assert_eq!(state.next_id(), 2);
 }
 

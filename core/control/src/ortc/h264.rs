@@ -1,4 +1,7 @@
 //! H264's `profile-level-id`: which profile, up to which level (RFC 6184 section 8.1).
+//!
+//! The npm package `h264-profile-level-id`, which mediasoup uses, differs in one point: of the levels 1 and 1b it takes 1b
+//! for the lower one, so that it would answer more than a decoder of level 1 can do. Here the standard's order holds.
 
 use sfu_channel::{ParameterValue, Parameters};
 

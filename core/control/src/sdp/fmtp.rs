@@ -38,46 +38,78 @@ pub(super) fn write_parameters(parameters: &Parameters) -> String {
     items.collect::<Vec<_>>().join(";")
 }
 
+/// Kinds of feedback that one codec has at most, and bytes that one of them has at most: browsers state seven short
+/// ones. `a=rtcp-fb:*` counts for each of 128 payload types, so that what one line costs has to be bounded.
+const MAX_FEEDBACK: usize = 32;
+const MAX_FEEDBACK_LENGTH: usize = 64;
+
 /// The codecs of a browser's section in the order of its `m=` line, with their parameters and feedback. Payload types
-/// without `a=rtpmap` are left out.
+/// without `a=rtpmap` are left out, as is the second mention of a payload type.
 ///
 /// Opus always has `nack`: browsers ask for lost audio again and send it again once that is negotiated, but do not
 /// offer it.
 pub(super) fn codecs(kind: MediaKind, section: &MediaDescription) -> Vec<RtpCodecParameters> {
-    let formats = section.formats.iter().filter_map(|format| format.parse::<u8>().ok());
-    formats.filter_map(|payload_type| codec(kind, section, payload_type)).collect()
-}
-
-fn codec(kind: MediaKind, section: &MediaDescription, wanted: u8) -> Option<RtpCodecParameters> {
-    let mut codec = section.attributes.iter().find_map(|attribute| match attribute {
-        Attribute::Rtpmap { payload_type, encoding, clock_rate, channels } if *payload_type == wanted => {
-            Some(RtpCodecParameters {
-                mime_type: format!("{kind}/{encoding}"),
-                payload_type: wanted,
-                clock_rate: *clock_rate,
-                channels: channels_of(kind, encoding, *channels),
-                parameters: Parameters::new(),
-                rtcp_feedback: Vec::new(),
-            })
-        }
-        _ => None,
-    })?;
+    let mut known = known_codecs(kind, section);
+    let mut of_all = Vec::new();
     for attribute in &section.attributes {
         match attribute {
-            Attribute::Fmtp { payload_type, parameters } if *payload_type == wanted => {
-                codec.parameters.extend(parse_parameters(parameters));
+            Attribute::Fmtp { payload_type, parameters } => {
+                if let Some(codec) = of(&mut known, *payload_type) {
+                    codec.parameters.extend(parse_parameters(parameters));
+                }
             }
-            Attribute::RtcpFb { payload_type, kind, parameter } if payload_type.is_none_or(|other| other == wanted) => {
-                codec.rtcp_feedback.push(RtcpFeedback::new(kind, parameter));
+            Attribute::RtcpFb { payload_type: None, kind, parameter } => add_feedback(&mut of_all, kind, parameter),
+            Attribute::RtcpFb { payload_type: Some(payload_type), kind, parameter } => {
+                if let Some(codec) = of(&mut known, *payload_type) {
+                    add_feedback(&mut codec.rtcp_feedback, kind, parameter);
+                }
             }
             _ => {}
         }
     }
-    let nack = RtcpFeedback::new("nack", "");
-    if codec.mime_type.eq_ignore_ascii_case("audio/opus") && !codec.rtcp_feedback.contains(&nack) {
-        codec.rtcp_feedback.push(nack);
+    let formats = section.formats.iter().filter_map(|format| format.parse::<u8>().ok());
+    let codecs = formats.filter_map(|payload_type| known.get_mut(usize::from(payload_type))?.take());
+    let codecs = codecs.map(|mut codec| {
+        let feedback = &mut codec.rtcp_feedback;
+        of_all.iter().for_each(|other| add_feedback(feedback, &other.kind, &other.parameter));
+        if codec.mime_type.eq_ignore_ascii_case("audio/opus") {
+            add_feedback(feedback, "nack", "");
+        }
+        codec
+    });
+    codecs.collect()
+}
+
+/// The codecs that `a=rtpmap` names, by payload type. The first of two counts.
+fn known_codecs(kind: MediaKind, section: &MediaDescription) -> [Option<RtpCodecParameters>; 128] {
+    let mut known = [const { None }; 128];
+    for attribute in &section.attributes {
+        if let Attribute::Rtpmap { payload_type, encoding, clock_rate, channels } = attribute
+            && let Some(slot @ None) = known.get_mut(usize::from(*payload_type))
+        {
+            *slot = Some(RtpCodecParameters {
+                mime_type: format!("{kind}/{encoding}"),
+                payload_type: *payload_type,
+                clock_rate: *clock_rate,
+                channels: channels_of(kind, encoding, *channels),
+                parameters: Parameters::new(),
+                rtcp_feedback: Vec::new(),
+            });
+        }
     }
-    Some(codec)
+    known
+}
+
+fn of(known: &mut [Option<RtpCodecParameters>], payload_type: u8) -> Option<&mut RtpCodecParameters> {
+    known.get_mut(usize::from(payload_type))?.as_mut()
+}
+
+/// Adds what is not there yet, as far as there is room for it.
+fn add_feedback(all: &mut Vec<RtcpFeedback>, kind: &str, parameter: &str) {
+    let fits = all.len() < MAX_FEEDBACK && kind.len() + parameter.len() <= MAX_FEEDBACK_LENGTH;
+    if fits && !all.iter().any(|other| other.kind == kind && other.parameter == parameter) {
+        all.push(RtcpFeedback::new(kind, parameter));
+    }
 }
 
 /// Opus is always written with two channels (RFC 7587 section 7); some programs leave that out.

@@ -11,6 +11,7 @@
 //! both sides send, and sections that are not bundled.
 
 mod attribute;
+mod attribute_text;
 mod capabilities;
 mod description;
 mod fmtp;
@@ -25,7 +26,7 @@ pub use attribute::{
 };
 pub use capabilities::extract_rtp_capabilities;
 pub use description::{MediaDescription, Origin, SessionDescription};
-pub use parse::{MAX_MEDIA_SECTIONS, ParseError, ParseErrorReason};
+pub use parse::{MAX_LINES, MAX_MEDIA_SECTIONS, ParseError, ParseErrorReason};
 pub use receive::{ReceiveAnswer, ReceiveNegotiator, ReceiveSection};
 pub use send::{EncodingHint, SendAnswer, SendNegotiator, SendSection};
 pub use transport::LocalTransport;
@@ -74,6 +75,9 @@ pub enum NegotiationError {
     /// A consumer's mid is missing, or in use already.
     #[error("the consumer's mid `{0}` is empty or in use")]
     Mid(String),
+    /// What is to be offered has control characters, by which it would become other lines of the description.
+    #[error("the consumer's parameters have control characters")]
+    ControlCharacter,
     /// The answer uses a payload type that was not offered.
     #[error("mid `{mid}` answers payload type {payload_type}, which was not offered")]
     PayloadType {

@@ -7,6 +7,9 @@ use super::description::{MediaDescription, Origin, SessionDescription};
 
 /// More media sections than this are refused: a bound on the work that one description can cause.
 pub const MAX_MEDIA_SECTIONS: usize = 1024;
+/// More lines than this are refused. A browser writes up to 140 for a section that it sends, and some 30 for one that it
+/// receives.
+pub const MAX_LINES: usize = 8192;
 
 /// Why a text is not a session description.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +27,10 @@ pub struct ParseError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseErrorReason {
+    /// A line has a control character: RFC 8866 section 9 allows none of those that end a line, and others would only
+    /// disturb whoever the text is passed on to.
+    #[error("a line can't have control characters")]
+    ControlCharacter,
     /// Every line is a letter, `=` and a value (RFC 8866 section 5).
     #[error("expected a letter and `=`")]
     NotALine,
@@ -45,6 +52,9 @@ pub enum ParseErrorReason {
     /// There are more than [`MAX_MEDIA_SECTIONS`].
     #[error("too many media sections")]
     TooManySections,
+    /// There are more than [`MAX_LINES`].
+    #[error("too many lines")]
+    TooManyLines,
     /// `b=` has the wrong fields.
     #[error("expected `b=<kind>:<value>`")]
     Bandwidth,
@@ -63,12 +73,20 @@ impl FromStr for SessionDescription {
         for (index, line) in text.lines().enumerate() {
             let line = line.trim_end_matches('\r');
             last = index + 1;
+            if last > MAX_LINES {
+                return Err(error(last, line, ParseErrorReason::TooManyLines));
+            }
             if !line.is_empty() {
                 parser.line(line).map_err(|reason| error(last, line, reason))?;
             }
         }
         parser.finish().map_err(|reason| error(last, "", reason))
     }
+}
+
+/// Whether a text can't stand in a line of a description.
+pub(super) fn has_control_character(text: &str) -> bool {
+    text.contains(|character: char| character.is_control() && character != '\t')
 }
 
 fn error(line: usize, text: &str, reason: ParseErrorReason) -> ParseError {
@@ -88,6 +106,9 @@ struct Parser {
 
 impl Parser {
     fn line(&mut self, line: &str) -> Result<(), ParseErrorReason> {
+        if has_control_character(line) {
+            return Err(ParseErrorReason::ControlCharacter);
+        }
         let (letter, value) = line.split_once('=').ok_or(ParseErrorReason::NotALine)?;
         if !self.version_seen {
             if letter != "v" || value.trim() != "0" {

@@ -17,6 +17,7 @@ use sfu_channel::{DtlsParameters, IceParameters, MediaKind, RtpParameters};
 
 use super::attribute::{Attribute, Direction, Setup};
 use super::description::{MediaDescription, SessionDescription};
+use super::parse::has_control_character;
 use super::transport::{LocalTransport, RTP_PROTOCOL, random_session_id, remote_dtls, session};
 use super::{NegotiationError, fmtp, transport};
 
@@ -111,13 +112,18 @@ impl ReceiveNegotiator {
         }
     }
 
-    /// Adds a consumer to the next offer. Error: its mid is missing or in use.
+    /// Adds a consumer to the next offer. Error: its mid is missing or in use, or something of it can't be written in a
+    /// line: parameters and the canonical name come from whoever produces.
     pub fn add(&mut self, consumer: ReceiveSection) -> Result<(), NegotiationError> {
         let mid = consumer.rtp_parameters.mid.clone().unwrap_or_default();
         if mid.is_empty() || self.slots.iter().any(|slot| slot.mid == mid) {
             return Err(NegotiationError::Mid(mid));
         }
-        let slot = Slot { offer: offer_section(&consumer, &mid), mid, state: SlotState::Added };
+        let offer = offer_section(&consumer, &mid);
+        if offer.attributes.iter().any(|attribute| has_control_character(&attribute.to_string())) {
+            return Err(NegotiationError::ControlCharacter);
+        }
+        let slot = Slot { offer, mid, state: SlotState::Added };
         let is_free = |slot: &&mut Slot| slot.state == SlotState::Free && slot.offer.media == consumer.kind.as_str();
         match self.slots.iter_mut().find(is_free) {
             Some(free) => *free = slot,
@@ -162,7 +168,7 @@ impl ReceiveNegotiator {
             }
             section
         });
-        let offer = session(self.session_id, self.version, described.collect()).to_string();
+        let offer = session(self.session_id, self.version, true, described.collect()).to_string();
         self.open = Some(sections);
         Some(offer)
     }

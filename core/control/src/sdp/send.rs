@@ -10,8 +10,8 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
 use sfu_channel::{
-    DtlsParameters, DtlsRole, IceParameters, MediaKind, RtcpParameters, RtpCapabilities, RtpCodecCapability,
-    RtpCodecParameters, RtpEncodingParameters, RtpEncodingRtx, RtpHeaderExtensionDirection,
+    DtlsParameters, DtlsRole, IceParameters, MAX_ENCODINGS, MediaKind, RtcpParameters, RtpCapabilities,
+    RtpCodecCapability, RtpCodecParameters, RtpEncodingParameters, RtpEncodingRtx, RtpHeaderExtensionDirection,
     RtpHeaderExtensionParameters, RtpParameters,
 };
 
@@ -26,12 +26,12 @@ use crate::ortc::{self, Strictness, match_codecs};
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EncodingHint {
-    /// Which encoding is meant; without it, the order decides.
+    /// Which encoding is meant; without it, or where the offer has no rids, the order decides.
     pub rid: Option<String>,
     /// Such as `L1T3`. Without it nobody knows of the temporal layers.
     pub scalability_mode: Option<String>,
-    /// In bits per second.
-    pub max_bitrate: Option<u64>,
+    /// In bits per second. Browsers may say fractions.
+    pub max_bitrate: Option<f64>,
 }
 
 /// The server's side of a connection on which a browser sends.
@@ -44,6 +44,9 @@ pub struct SendNegotiator {
     /// What the peer is: known from the first offer on.
     peer: Option<Peer>,
     sections: Vec<Section>,
+    /// Whether the session of the last offer allows one-byte and two-byte header extensions to alternate; a section may
+    /// do so for itself.
+    extmap_allow_mixed: bool,
 }
 
 #[derive(Debug)]
@@ -86,7 +89,8 @@ pub struct SendAnswer {
     pub stopped: Vec<String>,
     /// The sections whose producers begin.
     pub started: Vec<SendSection>,
-    /// The mids that can't be accepted: no codec in common, not bundled, or no media at all.
+    /// The mids that can't be accepted: no codec in common, not bundled, RTCP not multiplexed, more encodings than the worker takes, or
+    /// no media at all.
     pub rejected: Vec<String>,
     /// Whether the offer has a section for data channels that is accepted.
     pub has_data: bool,
@@ -102,13 +106,14 @@ impl SendNegotiator {
             version: 0,
             peer: None,
             sections: Vec::new(),
+            extmap_allow_mixed: false,
         }
     }
 
     /// Takes the browser's offer. `hints` are the encodings of its senders by mid. An error leaves everything as it was.
     ///
     /// One media codec is taken for each section: the one that is in use, else the first of the offer that the router
-    /// has. Its RTX codec comes along.
+    /// has. Its RTX codec comes along. Another `maxBitrate` alone changes nothing of what is produced.
     pub fn offer(
         &mut self,
         sdp: &str,
@@ -130,7 +135,13 @@ impl SendNegotiator {
             let before = self.sections.get(index).filter(|section| section.mid == mid);
             let hints = hints.get(mid).map(Vec::as_slice).unwrap_or_default();
             let accepted = is_used(offered).then(|| self.accept(offered, mid, before, hints)).flatten();
-            sections.push(accepted.unwrap_or_else(|| rejected(offered, mid)));
+            let mut section = accepted.unwrap_or_else(|| rejected(offered, mid));
+            if let (Some(before), Some(now)) = (before.and_then(|b| b.producing.as_ref()), &mut section.producing)
+                && same_streams(before, now)
+            {
+                now.clone_from(before);
+            }
+            sections.push(section);
         }
 
         let mut answer = SendAnswer {
@@ -161,6 +172,7 @@ impl SendNegotiator {
             }
         }
         self.sections = sections;
+        self.extmap_allow_mixed = offer.attributes.contains(&Attribute::ExtmapAllowMixed);
         if let Some(peer) = peer {
             match &self.peer {
                 None => answer.dtls_parameters = Some(peer.dtls_parameters.clone()),
@@ -196,7 +208,7 @@ impl SendNegotiator {
             }
             section
         });
-        session(self.session_id, self.version, media.collect()).to_string()
+        session(self.session_id, self.version, self.extmap_allow_mixed, media.collect()).to_string()
     }
 
     /// Every section has a mid of its own, and sections stay where they are, unless they were given up.
@@ -250,16 +262,21 @@ impl SendNegotiator {
             let answer = is_data.then(|| self.transport.data_section(mid)).flatten()?;
             return Some(Section { mid: mid.to_owned(), media, answer, producing: None });
         };
+        // RTCP has no address of its own here (RFC 8858).
+        if !offered.attributes.contains(&Attribute::RtcpMux) {
+            return None;
+        }
         let in_use = before.and_then(|before| before.answer.formats.first()?.parse().ok());
         let (codecs, answer_codecs) = self.choose_codecs(kind, offered, in_use)?;
         let header_extensions = self.choose_header_extensions(kind, offered);
         let answer = answer_section(offered, mid, &answer_codecs, &header_extensions);
         let has_rtx = codecs.iter().any(RtpCodecParameters::is_rtx);
+        let encodings = encodings(offered, has_rtx, hints)?;
         let producing = offered.direction().sends().then(|| RtpParameters {
             mid: Some(mid.to_owned()),
             codecs,
             header_extensions,
-            encodings: encodings(offered, has_rtx, hints),
+            encodings,
             rtcp: RtcpParameters {
                 cname: offered.cname().map(str::to_owned),
                 ssrc: None,
@@ -370,7 +387,8 @@ fn answer_section(
         attributes: None,
     }));
     attributes.push(Attribute::RtcpMux);
-    attributes.push(Attribute::RtcpRsize);
+    let echoed = [Attribute::RtcpRsize, Attribute::ExtmapAllowMixed].into_iter();
+    attributes.extend(echoed.filter(|attribute| offered.attributes.contains(attribute)));
     let rids = simulcast_rids(offered);
     if !rids.is_empty() {
         attributes.extend(rids.iter().map(|rid| Attribute::Rid {
@@ -382,6 +400,16 @@ fn answer_section(
     }
     let formats = codecs.iter().map(|codec| codec.payload_type.to_string()).collect();
     transport::section(&offered.media, &offered.protocol, formats, attributes)
+}
+
+/// Whether two sets of parameters differ in bounds of bit rates at most, which browsers change as they run.
+fn same_streams(one: &RtpParameters, other: &RtpParameters) -> bool {
+    let unbounded = |parameters: &RtpParameters| {
+        let mut parameters = parameters.clone();
+        parameters.encodings.iter_mut().for_each(|encoding| encoding.max_bitrate = None);
+        parameters
+    };
+    unbounded(one) == unbounded(other)
 }
 
 /// The streams that a section's simulcast sends.
@@ -398,26 +426,34 @@ fn simulcast_rids(section: &MediaDescription) -> Vec<&str> {
     streams.filter_map(|stream| Some(stream.alternatives.first()?.id.as_str())).collect()
 }
 
-/// The encodings of a section: its rids, else its SSRCs, else one that only the mid tells.
-fn encodings(section: &MediaDescription, has_rtx: bool, hints: &[EncodingHint]) -> Vec<RtpEncodingParameters> {
+/// The encodings of a section: its rids, else its SSRCs, else one that only the mid tells. `None` if they are too many
+/// for the worker, or two have one rid.
+fn encodings(section: &MediaDescription, has_rtx: bool, hints: &[EncodingHint]) -> Option<Vec<RtpEncodingParameters>> {
     let rids = simulcast_rids(section);
+    let mut distinct = HashSet::new();
+    if rids.len() > MAX_ENCODINGS || !rids.iter().all(|rid| distinct.insert(rid)) {
+        return None;
+    }
     let mut encodings: Vec<RtpEncodingParameters> = if rids.is_empty() {
-        by_ssrc(section, has_rtx)
+        by_ssrc(section, has_rtx)?
     } else {
         let of_rid = |rid: &&str| RtpEncodingParameters { rid: Some((*rid).to_owned()), ..Default::default() };
         rids.iter().map(of_rid).collect()
     };
     for (index, encoding) in encodings.iter_mut().enumerate() {
         let by_rid = hints.iter().find(|hint| hint.rid.is_some() && hint.rid == encoding.rid);
-        if let Some(hint) = by_rid.or_else(|| hints.get(index)) {
+        // Never that of another rid; but a browser may leave out the rid of its only encoding.
+        let is_for = |hint: &&EncodingHint| hint.rid.is_none() || encoding.rid.is_none();
+        if let Some(hint) = by_rid.or_else(|| hints.get(index).filter(is_for)) {
             encoding.scalability_mode = hint.scalability_mode.clone();
-            encoding.max_bitrate = hint.max_bitrate;
+            // The cast keeps what is out of range within it.
+            encoding.max_bitrate = hint.max_bitrate.map(|bitrate| bitrate as u64);
         }
     }
-    encodings
+    Some(encodings)
 }
 
-fn by_ssrc(section: &MediaDescription, has_rtx: bool) -> Vec<RtpEncodingParameters> {
+fn by_ssrc(section: &MediaDescription, has_rtx: bool) -> Option<Vec<RtpEncodingParameters>> {
     let group = |wanted: &'static str| {
         section.attributes.iter().filter_map(move |attribute| match attribute {
             Attribute::SsrcGroup { semantics, ssrcs } if semantics == wanted => Some(ssrcs.as_slice()),
@@ -437,13 +473,16 @@ fn by_ssrc(section: &MediaDescription, has_rtx: bool) -> Vec<RtpEncodingParamete
         (_, Some([first, ..])) => vec![*first],
         _ => described.into_iter().collect(),
     };
+    if ssrcs.len() > MAX_ENCODINGS {
+        return None;
+    }
     if ssrcs.is_empty() {
-        return vec![RtpEncodingParameters::default()];
+        return Some(vec![RtpEncodingParameters::default()]);
     }
     let encodings = ssrcs.into_iter().map(|ssrc| RtpEncodingParameters {
         ssrc: Some(ssrc),
         rtx: rtx(ssrc).map(|ssrc| RtpEncodingRtx { ssrc }),
         ..Default::default()
     });
-    encodings.collect()
+    Some(encodings.collect())
 }

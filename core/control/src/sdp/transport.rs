@@ -69,11 +69,20 @@ impl LocalTransport {
     }
 }
 
-/// A description of the server's with its session-level attributes.
-pub(super) fn session(session_id: u64, version: u64, media: Vec<MediaDescription>) -> SessionDescription {
+/// A description of the server's with its session-level attributes. An answer may have `extmap_allow_mixed` only if the
+/// offer has it (RFC 8285 section 6).
+pub(super) fn session(
+    session_id: u64,
+    version: u64,
+    extmap_allow_mixed: bool,
+    media: Vec<MediaDescription>,
+) -> SessionDescription {
     let live = media.iter().filter(|section| section.is_live());
     let mids: Vec<String> = live.filter_map(|section| section.mid().map(str::to_owned)).collect();
-    let mut attributes = vec![Attribute::IceLite, Attribute::ExtmapAllowMixed];
+    let mut attributes = vec![Attribute::IceLite];
+    if extmap_allow_mixed {
+        attributes.push(Attribute::ExtmapAllowMixed);
+    }
     if !mids.is_empty() {
         attributes.push(Attribute::Group { semantics: "BUNDLE".to_owned(), mids });
     }

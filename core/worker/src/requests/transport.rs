@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use sfu_channel::IceRole;
 use sfu_channel::dump::{
-    IceRestarted, PlainConnected, PlainTransportDump, Produced, RecvRtpHeaderExtensions, RtpListenerDump,
-    TransportDump, WebRtcConnected, WebRtcTransportDump,
+    PlainTransportDump, RecvRtpHeaderExtensions, RtpListenerDump, TransportDump, WebRtcTransportDump,
 };
+use sfu_channel::reply::{IceRestarted, PlainConnected, Produced, WebRtcConnected};
 use sfu_channel::request::{Bitrate, Consume, Produce, Request, TransportConnect};
 use sfu_channel::response::{Refusal, Reply};
 use sfu_channel::stats::{TransportStat, TransportStatType};
@@ -227,7 +227,8 @@ fn base_dump(worker: &Worker, index: usize) -> TransportDump {
             mid_table: listener.mids().map(|(mid, key)| (mid.to_owned(), producer_id(key))).collect(),
             rid_table: listener.rids().map(|(rid, key)| (rid.to_owned(), producer_id(key))).collect(),
         },
-        max_message_size: MAX_MESSAGE_SIZE,
+        max_send_message_size: MAX_MESSAGE_SIZE,
+        max_receive_message_size: MAX_MESSAGE_SIZE,
         sctp_parameters: None,
         sctp_state: None,
         sctp_listener: None,

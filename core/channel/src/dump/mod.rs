@@ -1,16 +1,16 @@
-//! What entities show of themselves, and what the worker answers to requests that create or change something.
+//! What entities show of themselves when they are asked, and some when they are made.
+
+mod transport;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::rtp_parameters::{MediaKind, RtpEncodingParameters, RtpMappingCodec, RtpParameters};
-use crate::serde_helpers::{comma_joined, number_keys};
-use crate::types::{
-    ConsumerLayers, ConsumerScore, DataType, DtlsParameters, DtlsRole, DtlsState, IceCandidate, IceParameters, IceRole,
-    IceState, RtpType, SctpState, SctpStreamParameters, SrtpParameters, TraceEventType, TransportTraceEventType,
-    TransportTuple,
-};
+use crate::serde_helpers::comma_joined;
+use crate::types::{DataType, RtpType, SctpStreamParameters, TraceEventType};
+
+pub use transport::*;
 
 /// Answer to `worker.dump`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,177 +130,6 @@ pub struct RouterDump {
     pub map_data_consumer_id_data_producer_id: BTreeMap<String, String>,
 }
 
-/// What all kinds of transports show. As it is, the dump of a direct transport.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TransportDump {
-    /// Its id.
-    pub id: String,
-    /// Whether it is a direct transport.
-    pub direct: bool,
-    /// Its producers.
-    pub producer_ids: Vec<String>,
-    /// Its consumers.
-    pub consumer_ids: Vec<String>,
-    /// The consumer that sends with each SSRC.
-    #[serde(deserialize_with = "number_keys")]
-    pub map_ssrc_consumer_id: BTreeMap<u32, String>,
-    /// The consumer that retransmits with each SSRC.
-    #[serde(deserialize_with = "number_keys")]
-    pub map_rtx_ssrc_consumer_id: BTreeMap<u32, String>,
-    /// Its data producers.
-    pub data_producer_ids: Vec<String>,
-    /// Its data consumers.
-    pub data_consumer_ids: Vec<String>,
-    /// Ids of the header extensions that it reads.
-    pub recv_rtp_header_extensions: RecvRtpHeaderExtensions,
-    /// How it finds the producer of a packet.
-    pub rtp_listener: RtpListenerDump,
-    /// The longest message of SCTP, or of a direct transport, in bytes.
-    pub max_message_size: u32,
-    /// SCTP's settings, when enabled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sctp_parameters: Option<SctpParameters>,
-    /// SCTP's state, when enabled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sctp_state: Option<SctpState>,
-    /// How it finds the data producer of a message, when SCTP is enabled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sctp_listener: Option<SctpListenerDump>,
-    /// What it traces.
-    #[serde(with = "comma_joined")]
-    pub trace_event_types: Vec<TransportTraceEventType>,
-}
-
-/// Ids of the RTP header extensions that a transport reads itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RecvRtpHeaderExtensions {
-    /// The MID.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mid: Option<u8>,
-    /// The RTP stream id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rid: Option<u8>,
-    /// The repaired RTP stream id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rrid: Option<u8>,
-    /// The absolute send time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub abs_send_time: Option<u8>,
-    /// The transport-wide sequence number.
-    #[serde(rename = "transportWideCc01", default, skip_serializing_if = "Option::is_none")]
-    pub transport_wide_cc: Option<u8>,
-}
-
-/// By what a transport finds the producer of a packet.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RtpListenerDump {
-    /// By SSRC.
-    #[serde(deserialize_with = "number_keys")]
-    pub ssrc_table: BTreeMap<u32, String>,
-    /// By MID.
-    pub mid_table: BTreeMap<String, String>,
-    /// By RTP stream id.
-    pub rid_table: BTreeMap<String, String>,
-}
-
-/// By what a transport finds the data producer of a message.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SctpListenerDump {
-    /// By SCTP stream.
-    #[serde(deserialize_with = "number_keys")]
-    pub stream_id_table: BTreeMap<u16, String>,
-}
-
-/// SCTP's settings and backlog.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SctpParameters {
-    /// Always 5000.
-    pub port: u16,
-    /// Outgoing streams at first.
-    #[serde(rename = "OS")]
-    pub os: u16,
-    /// Incoming streams at most.
-    #[serde(rename = "MIS")]
-    pub mis: u16,
-    /// The longest message, in bytes.
-    pub max_message_size: u32,
-    /// The most bytes that wait to be sent.
-    #[serde(default)]
-    pub send_buffer_size: u32,
-    /// The bytes that wait to be sent now.
-    #[serde(default)]
-    pub sctp_buffered_amount: u32,
-    /// Whether the streams are WebRTC data channels.
-    #[serde(default)]
-    pub is_data_channel: bool,
-}
-
-/// Answer to `transport.dump` of a WebRTC transport, and to what creates one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WebRtcTransportDump {
-    /// What all transports show.
-    #[serde(flatten)]
-    pub base: TransportDump,
-    /// Always controlled.
-    pub ice_role: IceRole,
-    /// The local credentials.
-    pub ice_parameters: IceParameters,
-    /// The local candidates, best first.
-    pub ice_candidates: Vec<IceCandidate>,
-    /// The state of ICE.
-    pub ice_state: IceState,
-    /// The nominated tuple.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ice_selected_tuple: Option<TransportTuple>,
-    /// The local fingerprints, and the role.
-    pub dtls_parameters: DtlsParameters,
-    /// The state of DTLS.
-    pub dtls_state: DtlsState,
-}
-
-/// Answer to `transport.dump` of a plain transport, and to what creates one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlainTransportDump {
-    /// What all transports show.
-    #[serde(flatten)]
-    pub base: TransportDump,
-    /// Whether RTP and RTCP share a port.
-    pub rtcp_mux: bool,
-    /// Whether the remote address is learnt from the first packet.
-    pub comedia: bool,
-    /// Addresses of RTP.
-    pub tuple: TransportTuple,
-    /// Addresses of RTCP, when it has a port of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rtcp_tuple: Option<TransportTuple>,
-    /// The key of what the worker sends, when SRTP is enabled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub srtp_parameters: Option<SrtpParameters>,
-}
-
-/// Answer to `transport.dump` of a pipe transport, and to what creates one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PipeTransportDump {
-    /// What all transports show.
-    #[serde(flatten)]
-    pub base: TransportDump,
-    /// The addresses.
-    pub tuple: TransportTuple,
-    /// Whether NACK and RTX are used.
-    pub rtx: bool,
-    /// The key of what the worker sends, when SRTP is enabled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub srtp_parameters: Option<SrtpParameters>,
-}
-
 /// Answer to `producer.dump`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -351,7 +180,7 @@ pub struct RtpMappingEncodingDump {
 /// Simple consumers have `rtp_stream`; simulcast and SVC ones have it and the layers (-1 for none); those on pipe
 /// transports have `rtp_streams`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", try_from = "ConsumerWire")]
 pub struct ConsumerDump {
     /// Its id.
     pub id: String,
@@ -404,6 +233,70 @@ pub struct ConsumerLayersDump {
     pub target_temporal_layer: i16,
     /// The temporal layer that is sent.
     pub current_temporal_layer: i16,
+}
+
+/// How a consumer's dump is read: flat, for the same reason as those of transports. Either all layers are there or none.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConsumerWire {
+    id: String,
+    producer_id: String,
+    kind: MediaKind,
+    rtp_parameters: RtpParameters,
+    #[serde(rename = "type")]
+    rtp_type: RtpType,
+    consumable_rtp_encodings: Vec<RtpEncodingParameters>,
+    supported_codec_payload_types: Vec<u8>,
+    paused: bool,
+    producer_paused: bool,
+    priority: u8,
+    #[serde(with = "comma_joined")]
+    trace_event_types: Vec<TraceEventType>,
+    rtp_stream: Option<RtpStreamDump>,
+    rtp_streams: Option<Vec<RtpStreamDump>>,
+    preferred_spatial_layer: Option<i16>,
+    target_spatial_layer: Option<i16>,
+    current_spatial_layer: Option<i16>,
+    preferred_temporal_layer: Option<i16>,
+    target_temporal_layer: Option<i16>,
+    current_temporal_layer: Option<i16>,
+}
+
+impl TryFrom<ConsumerWire> for ConsumerDump {
+    type Error = &'static str;
+
+    fn try_from(wire: ConsumerWire) -> Result<Self, Self::Error> {
+        // The text is what serde says of a missing member, so that it is named like any other.
+        let layers = match wire.preferred_spatial_layer {
+            None => None,
+            Some(preferred_spatial_layer) => Some(ConsumerLayersDump {
+                preferred_spatial_layer,
+                target_spatial_layer: wire.target_spatial_layer.ok_or("missing field `targetSpatialLayer`")?,
+                current_spatial_layer: wire.current_spatial_layer.ok_or("missing field `currentSpatialLayer`")?,
+                preferred_temporal_layer: wire
+                    .preferred_temporal_layer
+                    .ok_or("missing field `preferredTemporalLayer`")?,
+                target_temporal_layer: wire.target_temporal_layer.ok_or("missing field `targetTemporalLayer`")?,
+                current_temporal_layer: wire.current_temporal_layer.ok_or("missing field `currentTemporalLayer`")?,
+            }),
+        };
+        Ok(Self {
+            id: wire.id,
+            producer_id: wire.producer_id,
+            kind: wire.kind,
+            rtp_parameters: wire.rtp_parameters,
+            rtp_type: wire.rtp_type,
+            consumable_rtp_encodings: wire.consumable_rtp_encodings,
+            supported_codec_payload_types: wire.supported_codec_payload_types,
+            paused: wire.paused,
+            producer_paused: wire.producer_paused,
+            priority: wire.priority,
+            trace_event_types: wire.trace_event_types,
+            rtp_stream: wire.rtp_stream,
+            rtp_streams: wire.rtp_streams,
+            layers,
+        })
+    }
 }
 
 /// An RTP stream inside a producer or consumer.
@@ -502,6 +395,9 @@ pub struct DataProducerDump {
     pub label: String,
     /// The channel's subprotocol.
     pub protocol: String,
+    /// Whether it is paused (newer generations).
+    #[serde(skip)]
+    pub paused: bool,
 }
 
 /// Answer to `dataConsumer.dump` and `transport.consumeData`.
@@ -524,66 +420,16 @@ pub struct DataConsumerDump {
     pub protocol: String,
     /// Bytes at which it says that its buffer is low.
     pub buffered_amount_low_threshold: u32,
-}
-
-/// Answer to `transport.connect` of a WebRTC transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WebRtcConnected {
-    /// The worker's role: client or server.
-    pub dtls_local_role: DtlsRole,
-}
-
-/// Answer to `transport.connect` of a plain or pipe transport.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlainConnected {
-    /// Addresses of RTP, when known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tuple: Option<TransportTuple>,
-    /// Addresses of RTCP, when it has a port of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rtcp_tuple: Option<TransportTuple>,
-    /// The key of what the worker sends, when SRTP is enabled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub srtp_parameters: Option<SrtpParameters>,
-}
-
-/// Answer to `transport.restartIce`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct IceRestarted {
-    /// The new credentials.
-    pub ice_parameters: IceParameters,
-}
-
-/// Answer to `transport.produce`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Produced {
-    /// How the streams relate; never `Pipe`.
-    #[serde(rename = "type")]
-    pub rtp_type: RtpType,
-}
-
-/// Answer to `transport.consume`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Consumed {
-    /// Whether the consumer is paused.
-    pub paused: bool,
-    /// Whether its producer is paused.
-    pub producer_paused: bool,
-    /// The scores now.
-    pub score: ConsumerScore,
-    /// The layers that are wanted at most (simulcast and SVC).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preferred_layers: Option<ConsumerLayers>,
-}
-
-/// Answer to `dataConsumer.getBufferedAmount`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BufferedAmount {
-    /// Bytes that wait to be sent.
+    /// Bytes that wait to be sent (newer generations).
+    #[serde(skip)]
     pub buffered_amount: u32,
+    /// Whether it is paused (newer generations).
+    #[serde(skip)]
+    pub paused: bool,
+    /// Whether its data producer is paused (newer generations).
+    #[serde(skip)]
+    pub data_producer_paused: bool,
+    /// The subchannels that it receives (newer generations).
+    #[serde(skip)]
+    pub subchannels: Vec<u16>,
 }
