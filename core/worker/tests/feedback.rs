@@ -109,6 +109,27 @@ fn receiver_reports_count_cycles_and_losses_and_name_the_senders_report() {
 }
 
 #[test]
+fn a_sender_with_in_band_fec_is_told_the_worst_loss_of_the_receivers() {
+    let mut produce = produce("p");
+    produce["rtpParameters"]["codecs"][0]["parameters"] = json!({"useinbandfec": 1});
+    let scene = Scene::with(produce, consume("c", "p"));
+    scene.send(1, &vp8(true, 0));
+    scene.receiver.receive_rtp();
+    let mut report = Vec::new();
+    let block = ReportBlock { ssrc: RECEIVED_SSRC, fraction_lost: 64, ..ReportBlock::default() };
+    rtcp::write_receiver_report(&mut report, 4242, &[block]);
+    scene.receiver.send(scene.outlet, &report);
+
+    let fraction_lost = wait_for(&scene.sender, |packet| match packet {
+        Packet::ReceiverReport(report) => {
+            report.blocks.iter().find(|block| block.ssrc == SENT_SSRC).map(|block| block.fraction_lost)
+        }
+        _ => None,
+    });
+    assert_eq!(fraction_lost, 64);
+}
+
+#[test]
 fn receivers_get_sender_reports_a_name_and_the_answer_to_their_reference_time() {
     let scene = Scene::new();
     for number in 0..10 {

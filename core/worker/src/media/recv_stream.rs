@@ -111,6 +111,11 @@ impl RecvStream {
         self.mapped_ssrc
     }
 
+    /// Whether its encoder adds redundancy by the losses that are reported to it.
+    pub fn uses_in_band_fec(&self) -> bool {
+        self.params.use_in_band_fec
+    }
+
     /// Its RID, if it has one.
     pub fn rid(&self) -> Option<&str> {
         self.params.rid.as_deref()

@@ -114,7 +114,15 @@ impl Worker {
             }
             producer.last_report = Some(now);
             let mut scored = false;
-            for stream in &mut producer.streams {
+            for (position, stream) in producer.streams.iter_mut().enumerate() {
+                if stream.uses_in_band_fec() {
+                    for consumer in &producer.consumers {
+                        let consumer = &self.consumers[*consumer];
+                        if consumer.is_active() && consumer.producer_stream == Some(position) {
+                            stream.received.handle_remote_loss(consumer.stream.sent.stats().fraction_lost);
+                        }
+                    }
+                }
                 blocks.extend(stream.received.report_block(now));
                 blocks.extend(stream.rtx_received().and_then(|received| received.report_block(now)));
                 let active = stream.inactivity.as_ref().is_none_or(|inactivity| inactivity.is_active());
