@@ -1,0 +1,161 @@
+//! What goes wrong in a readiness loop, and what is lost by it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use ch04_epoll::server::FULL_PAUSE;
+use ch04_epoll::{Epoll, Event, Events, Interest, Settings, Token, Trigger};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use stage::Transcript;
+use stage::transcript::time;
+
+use super::{NOTHING, PATIENCE, Stage, arrived, told};
+
+/// How long a loop is watched that should sleep.
+const WATCHED: Duration = Duration::from_millis(50);
+
+/// How long a client may be silent in the scene about that.
+const IDLE: Duration = Duration::from_millis(150);
+
+/// Plays the faults, in a second or two.
+pub fn faults() -> anyhow::Result<()> {
+    let mut transcript = Transcript::new();
+    no_descriptors(&mut transcript)?;
+    silent(&mut transcript)?;
+    spinning(&mut transcript)?;
+    duplicate(&mut transcript)
+}
+
+fn no_descriptors(transcript: &mut Transcript) -> anyhow::Result<()> {
+    transcript.heading("Five clients, and descriptors for three");
+    let mut stage = Stage::new(Settings::default())?;
+    let mut clients = Vec::new();
+    for number in 1..=5 {
+        let mut client = TcpStream::connect(stage.address)?;
+        client.set_read_timeout(Some(PATIENCE))?;
+        client.write_all(format!("I am {number}").as_bytes())?;
+        arrived(&client)?;
+        clients.push(client);
+    }
+    transcript.line("clients", format!("5 connect to {}, and write 6 bytes each", stage.address));
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, three_more()?, hard)?;
+    let mut told_of = Vec::new();
+    let begin = Instant::now();
+    let mut turns = 0;
+    while begin.elapsed() < FULL_PAUSE / 2 {
+        told_of.extend(stage.turn(FULL_PAUSE / 2)?);
+        turns += 1;
+    }
+    told_of.iter().filter(|event| matches!(event, Event::Accepted(_) | Event::Full)).for_each(|event| {
+        transcript.line("server", told(event));
+    });
+    transcript.line(
+        "server",
+        format!("≈ {turns} turns in {}: it sleeps, although the listener is ready", time(FULL_PAUSE / 2)),
+    );
+    ensure!(told_of.iter().filter(|event| matches!(event, Event::Full)).count() == 1, "it was never full");
+    ensure!(turns < 20, "the loop turned {turns} times for nothing");
+    // What the first one closes is two descriptors here, its own and the server's.
+    let mut first = clients.remove(0);
+    first.read_exact(&mut [0; 6])?;
+    drop(first);
+    transcript.line("first", "read 6 bytes, close");
+    let begin = Instant::now();
+    let mut accepted = 0;
+    while accepted < 2 {
+        ensure!(begin.elapsed() < PATIENCE, "who waited was never served");
+        for event in stage.turn(FULL_PAUSE)? {
+            if matches!(event, Event::Accepted(_) | Event::Closed { .. }) {
+                transcript.line("server", told(&event));
+            }
+            accepted += u32::from(matches!(event, Event::Accepted(_)));
+        }
+    }
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
+    while !stage.turn(NOTHING)?.is_empty() {}
+    for (number, client) in (2..).zip(&mut clients) {
+        let mut answer = [0; 6];
+        client.read_exact(&mut answer).context("a client got no answer")?;
+        ensure!(answer == *format!("I am {number}").as_bytes(), "the echo differs");
+    }
+    transcript.line("clients", "all five have had their echo");
+    Ok(())
+}
+
+/// A limit that leaves room for three descriptors: the next three are opened, to see which they are.
+fn three_more() -> anyhow::Result<u64> {
+    let (one, _) = UnixStream::pair()?;
+    let three = [one.try_clone()?, one.try_clone()?];
+    let highest = three.iter().map(AsRawFd::as_raw_fd).max().unwrap_or(0).max(one.as_raw_fd());
+    Ok(highest as u64 + 1)
+}
+
+fn silent(transcript: &mut Transcript) -> anyhow::Result<()> {
+    transcript.heading("A client that is silent, and a limit to that");
+    let mut stage = Stage::new(Settings { idle: Some(IDLE), ..Settings::default() })?;
+    let mut client = stage.connect()?;
+    let begin = Instant::now();
+    transcript.line("client", format!("connect to {}, and say nothing", stage.address));
+    while begin.elapsed() < PATIENCE && stage.server.connections() > 0 {
+        for event in stage.turn(PATIENCE)? {
+            transcript.line("server", told(&event));
+        }
+    }
+    ensure!(begin.elapsed() >= IDLE, "too early");
+    ensure!(client.read(&mut [0])? == 0, "the connection is still there");
+    transcript.line("client", format!("read 0, {} after it connected: end of file", time(begin.elapsed())));
+    Ok(())
+}
+
+fn spinning(transcript: &mut Transcript) -> anyhow::Result<()> {
+    transcript.heading("Waiting for room without having anything to write");
+    let (_peer, ours) = UnixStream::pair()?;
+    let epoll = Epoll::new()?;
+    let mut events = Events::with_capacity(8);
+    for (trigger, name) in [(Trigger::Level, "level"), (Trigger::Edge, "edge")] {
+        epoll.add(&ours, Token(1), Interest::BOTH, trigger)?;
+        let begin = Instant::now();
+        let mut wake_ups = 0_u32;
+        while begin.elapsed() < WATCHED {
+            epoll.wait(&mut events, Some(WATCHED.saturating_sub(begin.elapsed())))?;
+            wake_ups += u32::from(!events.is_empty());
+        }
+        epoll.remove(&ours)?;
+        match trigger {
+            Trigger::Level => ensure!(wake_ups > 100, "it slept"),
+            Trigger::Edge => ensure!(wake_ups == 1, "it did not sleep"),
+        }
+        transcript.line(name, format!("≈ {wake_ups} wake-ups in {}: there is room", time(WATCHED)));
+    }
+    transcript.note("level triggered, write interest is for as long as there is something to write, and no longer");
+    Ok(())
+}
+
+fn duplicate(transcript: &mut Transcript) -> anyhow::Result<()> {
+    transcript.heading("Closed, and still reported");
+    let (mut peer, ours) = UnixStream::pair()?;
+    let copy = ours.try_clone()?;
+    let epoll = Epoll::new()?;
+    let mut events = Events::with_capacity(8);
+    epoll.add(&ours, Token(1), Interest::READ, Trigger::Level)?;
+    transcript.line("loop", "watches a socket of which there is a second descriptor (dup, or a child's after fork)");
+    drop(ours);
+    transcript.line("loop", "close: its own descriptor is gone");
+    peer.write_all(b"hello")?;
+    transcript.line("peer", "write 5 bytes");
+    epoll.wait(&mut events, Some(PATIENCE))?;
+    ensure!(events.iter().map(|ready| ready.token).eq([Token(1)]), "nothing was reported");
+    transcript.line("loop", "epoll_wait: readable, says the token of what was closed");
+    ensure!(epoll.remove(&copy).is_err(), "a descriptor was removed that was never added");
+    transcript.note("and the other descriptor can't remove it: the set knows it under the number that is gone");
+    drop(copy);
+    epoll.wait(&mut events, Some(Duration::ZERO))?;
+    ensure!(events.is_empty(), "it is still reported");
+    transcript.line("loop", "close the second one: it is reported no more");
+    Ok(())
+}
