@@ -10,6 +10,7 @@
 //! shares memory needs a second way to notice that (a socketpair, or a pidfd).
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -119,17 +120,19 @@ impl Ring {
         let head = control.head.0.load(Relaxed);
         self.sleep_until(Side::Writer, || Ok(words.len() - self.used(head, control.tail.0.load(Acquire))? >= needed))?;
 
-        let place = |index: u32| &words[index as usize & (words.len() - 1)];
-        place(head).store(message.len() as u64, Relaxed);
-        let mut next = head;
-        for part in message.chunks(WORD) {
+        let (whole, rest) = message.as_chunks::<WORD>();
+        self.place(head).store(message.len() as u64, Relaxed);
+        for (words, chunks) in self.from(head.wrapping_add(1), whole.len()) {
+            words.iter().zip(&whole[chunks]).for_each(|(word, chunk)| word.store(u64::from_ne_bytes(*chunk), Relaxed));
+        }
+        let next = head.wrapping_add(needed as u32);
+        if !rest.is_empty() {
             let mut word = [0; WORD];
-            word[..part.len()].copy_from_slice(part);
-            next = next.wrapping_add(1);
-            place(next).store(u64::from_ne_bytes(word), Relaxed);
+            word[..rest.len()].copy_from_slice(rest);
+            self.place(next.wrapping_sub(1)).store(u64::from_ne_bytes(word), Relaxed);
         }
         // Release: who sees this position (with acquire) sees the words before it.
-        control.head.0.store(next.wrapping_add(1), Release);
+        control.head.0.store(next, Release);
         self.wake_if_asleep(Side::Reader)
     }
     // ANCHOR_END: send
@@ -139,27 +142,45 @@ impl Ring {
     /// # Errors
     /// [`Error::Corrupt`], and those of sleeping and waking.
     pub fn receive(&self, buffer: &mut Vec<u8>) -> Result<(), Error> {
-        let (control, words) = (self.memory.control(), self.memory.words());
+        let control = self.memory.control();
         let tail = control.tail.0.load(Relaxed);
         self.sleep_until(Side::Reader, || Ok(self.used(control.head.0.load(Acquire), tail)? > 0))?;
         let used = self.used(control.head.0.load(Acquire), tail)?;
 
-        let place = |index: u32| &words[index as usize & (words.len() - 1)];
         // Read once: between a check and a second reading the other side could change it.
-        let length = place(tail).load(Relaxed) as usize;
+        let length = self.place(tail).load(Relaxed) as usize;
         let taken = 1 + length.div_ceil(WORD);
         if taken > used {
             return Err(Error::Corrupt);
         }
         buffer.resize(length, 0);
-        let mut next = tail;
-        for part in buffer.chunks_mut(WORD) {
-            next = next.wrapping_add(1);
-            part.copy_from_slice(&place(next).load(Relaxed).to_ne_bytes()[..part.len()]);
+        let (whole, rest) = buffer.as_chunks_mut::<WORD>();
+        for (words, chunks) in self.from(tail.wrapping_add(1), whole.len()) {
+            words.iter().zip(&mut whole[chunks]).for_each(|(word, chunk)| *chunk = word.load(Relaxed).to_ne_bytes());
+        }
+        let next = tail.wrapping_add(taken as u32);
+        if !rest.is_empty() {
+            let word = self.place(next.wrapping_sub(1)).load(Relaxed).to_ne_bytes();
+            rest.copy_from_slice(&word[..rest.len()]);
         }
         // Release: the writer writes over these words only once they have been read.
-        control.tail.0.store(next.wrapping_add(1), Release);
+        control.tail.0.store(next, Release);
         self.wake_if_asleep(Side::Writer)
+    }
+
+    /// The word of data at that position.
+    fn place(&self, position: u32) -> &AtomicU64 {
+        let words = self.memory.words();
+        &words[position as usize & (words.len() - 1)]
+    }
+
+    /// So many words from that position on: up to the ring's end, then from its beginning; with each part, which of them
+    /// it has.
+    fn from(&self, position: u32, count: usize) -> [(&[AtomicU64], Range<usize>); 2] {
+        let words = self.memory.words();
+        let (before, after) = words.split_at(position as usize & (words.len() - 1));
+        let first = count.min(after.len());
+        [(&after[..first], 0..first), (&before[..count - first], first..count)]
     }
 
     /// How many words are in use, if the positions are possible.
