@@ -17,7 +17,7 @@ NPM_CI := npm ci --ignore-scripts --no-audit --no-fund
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
 ARGS ?=
 
-.PHONY: help demo test test-rust test-node test-browser test-book lint fmt book book-check book-record bench bench-forward clean
+.PHONY: help demo test test-rust test-node test-browser test-book lint fmt book book-check book-record bench bench-forward bench-io clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -76,6 +76,12 @@ bench-forward: ## measures the worker: packets per second, CPU per packet, laten
 	@tests/install.sh test
 	cargo build --release -p sfu-worker -p benches --features sfu-worker/libsrtp,benches/libsrtp --bins
 	$(RELEASE)/bench-forward $(ARGS)
+
+# What bench-io starts lies beside it.
+bench-io: ## measures chapter 05's drivers: CPU and system calls per packet, packets per second, latency
+	@tests/install.sh test
+	cargo build --release -p ch05-event-libraries -p benches --bins
+	$(RELEASE)/bench-io $(ARGS)
 
 clean: ## removes what was built
 	cargo clean

@@ -20,6 +20,7 @@
 
 pub mod cli;
 pub mod generator;
+pub mod io;
 pub mod link;
 pub mod machine;
 pub mod measure;

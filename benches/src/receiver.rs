@@ -3,16 +3,21 @@
 use crate::link::Requests;
 use crate::machine::monotonic_ns;
 use crate::stats::Latency;
-use crate::workload::{CONSUMER_PAYLOAD_TYPE, HEADER_LEN, Mode, Packets, consumer_ssrc, is_from_before, number_of};
+use crate::workload::{
+    CONSUMER_PAYLOAD_TYPE, HEADER_LEN, Mode, PRODUCER_PAYLOAD_TYPE, PRODUCER_SSRC, Packets, consumer_ssrc,
+    is_from_before, number_of,
+};
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ch05_event_libraries::forwarder::{JOIN, JOINED};
 use serde::{Deserialize, Serialize};
 use sfu_proto::rtp;
 use sfu_proto::srtp;
 use sfu_reactor::poll::{Events, Interest, Poller, Token};
 use sfu_reactor::udp::{RecvBatch, UdpOptions, UdpSocket};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -32,6 +37,12 @@ pub enum Request {
         mode: Mode,
         /// Master key and salt of each consumer's packets, in base64.
         keys: Vec<String>,
+    },
+    /// Subscribe every socket to a forwarder of chapter 05, which changes nothing: what comes is what the producer sends.
+    /// Answer: nothing.
+    Join {
+        /// Where it is.
+        forwarder: SocketAddr,
     },
     /// Forget what was received and expect packets from this number on. Answer: nothing.
     Begin {
@@ -110,6 +121,9 @@ struct Receiver {
 
 struct Consumer {
     socket: UdpSocket,
+    /// What its packets carry.
+    ssrc: u32,
+    payload_type: u8,
     srtp: Option<srtp::Receiver>,
     seen: Seen,
     duplicates: u64,
@@ -158,6 +172,10 @@ impl Receiver {
                 let result = self.set_keys(mode, &keys);
                 requests.answer(result)
             }
+            Request::Join { forwarder } => {
+                let result = self.consumers.iter_mut().try_for_each(|consumer| consumer.join(forwarder));
+                requests.answer(result)
+            }
             Request::Begin { first, check_every, time_every } => {
                 // What an overloaded step before has left in the sockets doesn't count.
                 self.drain()?;
@@ -177,7 +195,14 @@ impl Receiver {
         for index in 0..consumers {
             let socket = UdpSocket::bind("127.0.0.1:0".parse()?, &options)?;
             self.poller.add(&socket, Token(index as u64), Interest::READ)?;
-            self.consumers.push(Consumer { socket, srtp: None, seen: Seen::default(), duplicates: 0 });
+            self.consumers.push(Consumer {
+                socket,
+                ssrc: consumer_ssrc(index),
+                payload_type: CONSUMER_PAYLOAD_TYPE,
+                srtp: None,
+                seen: Seen::default(),
+                duplicates: 0,
+            });
         }
         self.step = Step::default();
         Ok(self.consumers.iter().map(|consumer| consumer.socket.local_addr().port()).collect())
@@ -279,6 +304,25 @@ impl Receiver {
 }
 
 impl Consumer {
+    /// Subscribes. Asked again when no answer comes: a datagram may be lost.
+    fn join(&mut self, forwarder: SocketAddr) -> Result<()> {
+        const ATTEMPTS: usize = 10;
+        let poller = Poller::new()?;
+        poller.add(&self.socket, Token(0), Interest::READ)?;
+        let mut events = Events::with_capacity(1);
+        let mut batch = RecvBatch::new(1, 64);
+        for _ in 0..ATTEMPTS {
+            self.socket.send_to(forwarder, &[JOIN]);
+            poller.wait(&mut events, Some(QUIET))?;
+            self.socket.recv_batch(&mut batch)?;
+            if batch.iter().any(|(from, bytes)| *from == forwarder && bytes.first() == Some(&JOINED)) {
+                (self.ssrc, self.payload_type) = (PRODUCER_SSRC, PRODUCER_PAYLOAD_TYPE);
+                return Ok(());
+            }
+        }
+        bail!("the forwarder at {forwarder} doesn't answer to join");
+    }
+
     fn take(
         &mut self,
         index: usize,
@@ -288,8 +332,8 @@ impl Consumer {
         packets: &Packets,
     ) -> Result<()> {
         let (timestamp, ssrc) = clear_fields(packet).context("a datagram is shorter than an RTP header")?;
-        if ssrc != consumer_ssrc(index) {
-            bail!("a packet has SSRC {ssrc:#x}, expected {:#x}", consumer_ssrc(index));
+        if ssrc != self.ssrc {
+            bail!("a packet has SSRC {ssrc:#x}, expected {:#x}", self.ssrc);
         }
         let number = number_of(timestamp, step.first)
             .with_context(|| format!("timestamp {timestamp} belongs to no packet: forwarding has to leave it alone"))?;
@@ -313,7 +357,7 @@ impl Consumer {
                 }
                 None => packet.len(),
             };
-            packets.check(&packet[..len], number, consumer_ssrc(index), CONSUMER_PAYLOAD_TYPE)?;
+            packets.check(&packet[..len], number, self.ssrc, self.payload_type)?;
         }
         Ok(())
     }
@@ -358,7 +402,6 @@ impl Seen {
 mod tests {
     use super::*;
     use crate::workload::PACKET_LEN;
-    use std::net::SocketAddr;
 
     struct Bench {
         receiver: Receiver,

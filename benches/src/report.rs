@@ -92,7 +92,9 @@ impl Outcome {
 }
 
 impl Summary {
-    fn of(runs: &[Run]) -> Option<Self> {
+    /// Of runs; `None` of none.
+    #[must_use]
+    pub fn of(runs: &[Run]) -> Option<Self> {
         let spread = |value: &dyn Fn(&Run) -> f64| Spread::of(runs.iter().map(value));
         let optional = |value: &dyn Fn(&Run) -> Option<f64>| Spread::of(runs.iter().filter_map(value));
         Some(Self {

@@ -108,12 +108,37 @@ impl Step {
     }
 }
 
+/// A process that forwards, while it is measured.
+pub trait Subject: std::fmt::Debug {
+    /// Its process id.
+    fn id(&self) -> u32;
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// Says how it ended, if it has.
+    fn check_alive(&mut self) -> Result<()>;
+}
+
+/// What a session consists of, each part started and known to the others.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    /// What is measured; `None` for the control.
+    pub(crate) subject: Option<Box<dyn Subject>>,
+    pub(crate) generator: Helper,
+    pub(crate) receiver: Helper,
+    /// Where packets go.
+    pub(crate) targets: Vec<Target>,
+    /// Their payload type.
+    pub(crate) payload_type: u8,
+}
+
 /// A contender at work on a case.
 #[derive(Debug)]
 pub struct Session {
     case: Case,
     cores: Cores,
-    worker: Option<Worker>,
+    worker: Option<Box<dyn Subject>>,
     generator: Helper,
     receiver: Helper,
     targets: Vec<Target>,
@@ -133,23 +158,24 @@ impl Session {
         let generator = Helper::start("generator", generator_core)?;
         let mut receiver = Helper::start("receiver", cores.receiver)?;
         let ports: Vec<u16> = receiver.ask(&Request::Open { consumers: case.consumers, trains: receive_trains })?;
-        let (worker, targets, payload_type) = match &contender.program {
+        let (subject, targets, payload_type): (Option<Box<dyn Subject>>, _, _) = match &contender.program {
             Some(program) => {
                 let mut worker = Worker::start(program, &contender.arguments, cores.worker, directory)?;
                 let (port, keys) = set_up(&mut worker, case, &ports)?;
                 let () = receiver.ask(&Request::Keys { mode: case.mode, keys })?;
                 let target = Target { address: local(port), ssrc: PRODUCER_SSRC };
-                (Some(worker), vec![target], PRODUCER_PAYLOAD_TYPE)
+                (Some(Box::new(worker)), vec![target], PRODUCER_PAYLOAD_TYPE)
             }
-            None => {
-                let targets = ports.iter().enumerate();
-                let targets =
-                    targets.map(|(index, &port)| Target { address: local(port), ssrc: consumer_ssrc(index) }).collect();
-                (None, targets, CONSUMER_PAYLOAD_TYPE)
-            }
+            None => (None, control_targets(&ports), CONSUMER_PAYLOAD_TYPE),
         };
-        let times = directory.join("times");
-        Ok(Self { case, cores, worker, generator, receiver, targets, payload_type, times, next: 0 })
+        Ok(Self::new(Parts { subject, generator, receiver, targets, payload_type }, case, setting))
+    }
+
+    /// Of what is set up already.
+    pub(crate) fn new(parts: Parts, case: Case, setting: Setting<'_>) -> Self {
+        let Parts { subject, generator, receiver, targets, payload_type } = parts;
+        let times = setting.directory.join("times");
+        Self { case, cores: setting.cores, worker: subject, generator, receiver, targets, payload_type, times, next: 0 }
     }
 
     /// Runs a constant load of so many packets a second into the worker, and says what came out.
@@ -224,6 +250,11 @@ struct Usage {
     worker: u64,
     generator: u64,
     receiver: u64,
+}
+
+/// Every receiver's socket, for a generator that sends to them itself.
+pub(crate) fn control_targets(ports: &[u16]) -> Vec<Target> {
+    ports.iter().enumerate().map(|(index, &port)| Target { address: local(port), ssrc: consumer_ssrc(index) }).collect()
 }
 
 fn local(port: u16) -> SocketAddr {

@@ -4,6 +4,7 @@
 //! the protocol says, and ours must not be able to agree with itself on something else.
 
 use crate::machine::{Core, pinned_to};
+use crate::session::Subject;
 use anyhow::{Context, Result, anyhow, bail};
 use command_fds::{CommandFdExt, FdMapping};
 use nix::sys::signal::{Signal, kill};
@@ -106,23 +107,6 @@ impl Worker {
         }
     }
 
-    /// Its process id.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Whether it still runs.
-    ///
-    /// # Errors
-    /// Says how it ended, if it has.
-    pub fn check_alive(&mut self) -> Result<()> {
-        match self.child.try_wait()? {
-            None => Ok(()),
-            Some(_) => Err(self.gone()),
-        }
-    }
-
     /// The next JSON message, log lines passed over.
     fn message(&mut self, deadline: Instant) -> Result<Value> {
         loop {
@@ -163,6 +147,19 @@ impl Worker {
         match String::from_utf8_lossy(&stderr).lines().rev().find(|line| !line.trim().is_empty()) {
             Some(line) => anyhow!("the worker has ended ({status}); its last words: {line}"),
             None => anyhow!("the worker has ended ({status})"),
+        }
+    }
+}
+
+impl Subject for Worker {
+    fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn check_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(_) => Err(self.gone()),
         }
     }
 }

@@ -1,0 +1,135 @@
+//! A forwarder under test: a program that serves chapter 05's wire format and says where.
+
+use crate::generator::Target;
+use crate::link::Helper;
+use crate::machine::{Core, pinned_to};
+use crate::receiver::Request;
+use crate::session::{Case, Parts, Session, Setting, Subject, control_targets};
+use crate::workload::{CONSUMER_PAYLOAD_TYPE, PRODUCER_PAYLOAD_TYPE, PRODUCER_SSRC};
+use anyhow::{Context, Result, bail};
+use ch05_event_libraries::Driver;
+use serde::Serialize;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// What is compared.
+#[derive(Debug, Clone, Serialize)]
+pub struct Contender {
+    /// Its name in tables.
+    pub name: String,
+    /// The program and its arguments; empty for the control, where the generator itself sends to every receiver.
+    pub command: Vec<String>,
+}
+
+/// The chapter's drivers, the core's forwarder and the control, as far as there are such; and who is absent, and why.
+///
+/// # Errors
+/// The programs aren't built.
+pub fn contenders() -> Result<(Vec<Contender>, Vec<String>)> {
+    let (mut contenders, mut absent) = (Vec::new(), Vec::new());
+    let chapter = sibling("ch05-event-libraries")?;
+    for driver in Driver::ALL {
+        if let Some(why) = driver.refused() {
+            absent.push(format!("{driver}: {why}"));
+            continue;
+        }
+        let arguments = ["--driver", driver.name(), "--listen", ANY, "--quiet"];
+        contenders.push(Contender { name: driver.name().to_owned(), command: command(&chapter, &arguments) });
+    }
+    let core = command(&sibling("forwarder-core")?, &["--listen", ANY]);
+    contenders.push(Contender { name: "core".to_owned(), command: core });
+    contenders.push(Contender { name: "control".to_owned(), command: Vec::new() });
+    Ok((contenders, absent))
+}
+
+const ANY: &str = "127.0.0.1:0";
+
+/// A program that cargo has built beside this one.
+fn sibling(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe().context("this program's own path is unknown")?.with_file_name(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    bail!("there is no {}: `make bench-io` builds it", path.display())
+}
+
+fn command(program: &std::path::Path, arguments: &[&str]) -> Vec<String> {
+    let program = program.display().to_string();
+    std::iter::once(program).chain(arguments.iter().map(|&argument| argument.to_owned())).collect()
+}
+
+/// A running forwarder. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Forwarder {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Forwarder {
+    fn start(contender: &Contender, core: Core) -> Result<Self> {
+        let (program, arguments) = contender.command.split_first().context("the control is no program")?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = pinned_to(core, || command.spawn()).with_context(|| format!("{program} can't be started"))?;
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        match line.split([' ', ';']).find_map(|word| word.trim().parse().ok()) {
+            Some(address) => Ok(Self { child, address }),
+            None => {
+                // It is of no use, whatever it does.
+                let _ = child.kill();
+                let _ = child.wait();
+                bail!("it says {line:?} instead of where it listens")
+            }
+        }
+    }
+}
+
+impl Subject for Forwarder {
+    fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn check_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the forwarder has ended ({status})"),
+        }
+    }
+}
+
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        // Either fails only when the process is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A session with a contender, and its process id if it is one.
+///
+/// # Errors
+/// Something can't be started, or the forwarder doesn't let the receiver's sockets join.
+pub fn session(contender: &Contender, case: Case, setting: Setting<'_>) -> Result<(Session, Option<u32>)> {
+    let cores = setting.cores;
+    let mut receiver = Helper::start("receiver", cores.receiver)?;
+    let ports: Vec<u16> = receiver.ask(&Request::Open { consumers: case.consumers, trains: setting.receive_trains })?;
+    if contender.command.is_empty() {
+        let generator = Helper::start("generator", cores.worker)?;
+        let targets = control_targets(&ports);
+        let parts = Parts { subject: None, generator, receiver, targets, payload_type: CONSUMER_PAYLOAD_TYPE };
+        return Ok((Session::new(parts, case, setting), None));
+    }
+    let forwarder = Forwarder::start(contender, cores.worker)?;
+    let () = receiver.ask(&Request::Join { forwarder: forwarder.address })?;
+    let generator = Helper::start("generator", cores.generator)?;
+    let targets = vec![Target { address: forwarder.address, ssrc: PRODUCER_SSRC }];
+    let process = forwarder.id();
+    let subject: Option<Box<dyn Subject>> = Some(Box::new(forwarder));
+    let parts = Parts { subject, generator, receiver, targets, payload_type: PRODUCER_PAYLOAD_TYPE };
+    Ok((Session::new(parts, case, setting), Some(process)))
+}
