@@ -100,7 +100,8 @@ fn timed_out(transcript: &mut Transcript, worker: &mut Worker) -> anyhow::Result
     hear(transcript, worker)?;
     let event = hear(transcript, worker)?;
     ensure!(matches!(event, Event::Unasked(_)), "{event:?}");
-    transcript.note("its id is given to no other request meanwhile: a late answer is never taken for another one's");
+    transcript
+        .note("its id comes again after four thousand million others: a late answer is not taken for another one's");
     Ok(())
 }
 
@@ -114,7 +115,8 @@ fn looked_away(transcript: &mut Transcript, worker: &mut Worker) -> anyhow::Resu
         let Event::Notification(notification) = &event else { bail!("{event:?}") };
         ensure!(notification.data["number"] == number, "{event:?} is not tick {number}");
     }
-    transcript.line("client", format!("looks away for 300 ms, then hears ticks 1 to {TICKS}, none missing"));
+    transcript
+        .line("client", format!("looks away for a third of a second, then hears ticks 1 to {TICKS}, none missing"));
     let outcome = worker.channel.ask("worker.dump", None, Value::Null, PATIENCE)?;
     let Outcome::Accepted(dump) = outcome else { bail!("{outcome:?}") };
     let waited = dump["waitedMs"].as_u64().context("no waitedMs")?;

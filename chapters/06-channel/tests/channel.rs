@@ -296,6 +296,8 @@ fn what_is_too_long_is_refused_on_either_side_and_the_channel_goes_on() {
     assert!(refusal.reason.contains("4194347 bytes"), "{refusal:?}");
     let outcome = channel.ask("worker.repeat", None, Value::Null, PATIENCE).unwrap();
     assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
+    // The one that was never sent does not end, since it never began.
+    assert_eq!(next(&mut channel), Event::Ended);
     peer.join().unwrap();
 }
 

@@ -1,13 +1,16 @@
 //! Real processes: their descriptors, and how their end is noticed. The demonstrations are tests too: they fail when what
 //! they show is not so.
 
-use std::io::{BufRead, BufReader, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use ch06_channel::process::inherited;
 use ch06_channel::{Event, Outcome, Worker};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -71,6 +74,21 @@ fn a_worker_has_its_descriptors_by_number_and_no_others_of_ours() {
         assert_eq!(event, Event::Log(format!("E{list}")));
         assert!(worker.end(PATIENCE, |event| panic!("{event:?}")).unwrap().success());
     }
+}
+
+/// Nor does a program that the worker starts have the worker's channel.
+#[test]
+fn what_a_worker_takes_over_is_its_own() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    fcntl(&theirs, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
+    // SAFETY: the number is that of `theirs`, which gives it up.
+    let file = unsafe { inherited(theirs.into_raw_fd()) }.unwrap();
+    assert_eq!(fcntl(&file, FcntlArg::F_GETFD).unwrap(), FdFlag::FD_CLOEXEC.bits());
+    drop(file);
+    assert_eq!((&ours).read(&mut [0]).unwrap(), 0);
+    // SAFETY: there is no such descriptor, so that nobody owns it.
+    let missing = unsafe { inherited(i32::MAX) };
+    assert_eq!(missing.unwrap_err().raw_os_error(), Some(Errno::EBADF as i32));
 }
 
 #[test]
