@@ -65,6 +65,18 @@ fn mixed_bursts_come_out_as_they_went_in() {
     }
 }
 
+/// With so many subscribers the sender is faster than the forwarder, so that more waits than one turn takes: a driver that
+/// stops there has to come back by itself.
+#[test]
+fn a_burst_longer_than_a_turn_comes_out_whole() {
+    for driver in Driver::ALL {
+        let Some(address) = start(driver) else { continue };
+        let mut probe = Probe::new(address, 40).unwrap();
+        let sent = probe.send(150, 50).unwrap();
+        probe.receive(sent, 50).unwrap_or_else(|error| panic!("{driver}: {error}"));
+    }
+}
+
 #[test]
 fn every_driver_echoes_many_connections_at_once() {
     for driver in Driver::ALL {

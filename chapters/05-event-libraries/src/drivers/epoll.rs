@@ -1,11 +1,11 @@
-//! epoll by hand: one loop, one thread, level-triggered.
+//! epoll by hand, on chapter 04's wrapper: one loop, one thread, level-triggered.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use ch04_epoll::{Epoll, Events, Interest, Token, Trigger};
 
 use super::{Sockets, TURN, passes};
 use crate::echo::{Echo, Progress, Wants, advance};
@@ -20,25 +20,22 @@ pub trait Datagrams {
     fn turn(&mut self, socket: &UdpSocket) -> io::Result<()>;
 }
 
-const UDP: u64 = 0;
-const LISTENER: u64 = 1;
+const UDP: Token = Token(0);
+const LISTENER: Token = Token(1);
 const FIRST_CLIENT: u64 = 2;
 
 // ANCHOR: serve
 pub fn serve(sockets: Sockets, mut datagrams: impl Datagrams) -> io::Result<Infallible> {
     sockets.set_nonblocking()?;
-    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-    epoll.add(&sockets.udp, EpollEvent::new(EpollFlags::EPOLLIN, UDP))?;
-    epoll.add(&sockets.tcp, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
+    let epoll = Epoll::new()?;
+    epoll.add(&sockets.udp, UDP, Interest::READ, Trigger::Level)?;
+    epoll.add(&sockets.tcp, LISTENER, Interest::READ, Trigger::Level)?;
     let mut clients = Clients { epoll: &epoll, next: FIRST_CLIENT, connections: HashMap::new() };
-    let mut events = [EpollEvent::empty(); 64];
+    let mut events = Events::with_capacity(64);
     loop {
-        let count = match epoll.wait(&mut events, EpollTimeout::NONE) {
-            Err(nix::Error::EINTR) => continue,
-            result => result?,
-        };
-        for event in &events[..count] {
-            match event.data() {
+        epoll.wait(&mut events, None)?;
+        for event in events.iter() {
+            match event.token {
                 UDP => datagrams.turn(&sockets.udp)?,
                 LISTENER => clients.accept(&sockets.tcp)?,
                 client => clients.advance(client),
@@ -92,7 +89,7 @@ struct Clients<'a> {
     epoll: &'a Epoll,
     /// Never used twice, so that an event of this turn can't be taken for another client's.
     next: u64,
-    connections: HashMap<u64, Connection>,
+    connections: HashMap<Token, Connection>,
 }
 
 struct Connection {
@@ -109,14 +106,15 @@ impl Clients<'_> {
             Err(error) => return Err(error),
         };
         stream.set_nonblocking(true)?;
-        self.epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, self.next))?;
+        let client = Token(self.next);
+        self.epoll.add(&stream, client, Interest::READ, Trigger::Level)?;
         let connection = Connection { stream, echo: Echo::default(), waits_for: Wants::Read };
-        self.connections.insert(self.next, connection);
+        self.connections.insert(client, connection);
         self.next += 1;
         Ok(())
     }
 
-    fn advance(&mut self, client: u64) {
+    fn advance(&mut self, client: Token) {
         let Some(connection) = self.connections.get_mut(&client) else { return };
         let wants = match advance(&mut connection.stream, &mut connection.echo) {
             Progress::Blocked(wants) => wants,
@@ -125,14 +123,14 @@ impl Clients<'_> {
             Progress::Over => Wants::Nothing,
         };
         let interest = match wants {
-            Wants::Read => EpollFlags::EPOLLIN,
-            Wants::Write => EpollFlags::EPOLLOUT,
+            Wants::Read => Interest::READ,
+            Wants::Write => Interest::WRITE,
             // Closing it removes it from epoll too.
             Wants::Nothing => return drop(self.connections.remove(&client)),
         };
         if wants != connection.waits_for {
             connection.waits_for = wants;
-            if self.epoll.modify(&connection.stream, &mut EpollEvent::new(interest, client)).is_err() {
+            if self.epoll.modify(&connection.stream, client, interest, Trigger::Level).is_err() {
                 self.connections.remove(&client);
             }
         }

@@ -9,7 +9,7 @@ mod uring;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::str::FromStr;
 
@@ -124,16 +124,28 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Opens both. Port 0 takes one that is free for TCP, and with luck for UDP too.
+    /// Opens both. Port 0 takes one that is free.
     ///
     /// # Errors
     /// The address is not ours, or in use.
     pub fn bind(address: SocketAddr) -> io::Result<Sockets> {
-        let tcp = TcpListener::bind(address)?;
-        let udp = UdpSocket::bind(tcp.local_addr()?)?;
-        // A burst has to wait somewhere while the program is busy. The system may allow less (net.core.rmem_max).
-        setsockopt(&udp, sockopt::RcvBuf, &(4 << 20))?;
-        Ok(Sockets { udp, tcp })
+        let mut attempts = 0;
+        loop {
+            let tcp = TcpListener::bind(address)?;
+            match UdpSocket::bind(tcp.local_addr()?) {
+                // The system chose a port that is free for TCP, and knew nothing of UDP.
+                Err(error) if error.kind() == ErrorKind::AddrInUse && address.port() == 0 && attempts < 100 => {
+                    attempts += 1
+                }
+                Err(error) => return Err(error),
+                Ok(udp) => {
+                    // A burst has to wait somewhere while the program is busy. The system may allow less
+                    // (net.core.rmem_max).
+                    setsockopt(&udp, sockopt::RcvBuf, &(4 << 20))?;
+                    return Ok(Sockets { udp, tcp });
+                }
+            }
+        }
     }
 
     /// Where they are.
@@ -152,6 +164,5 @@ impl Sockets {
 
 /// Whether a failed `accept` concerns one client only, or passes.
 fn passes(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, Interrupted};
-    matches!(error.kind(), ConnectionAborted | Interrupted)
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted)
 }
