@@ -42,7 +42,7 @@ fn killed(transcript: &mut Transcript) -> anyhow::Result<()> {
     let refused = worker.channel.request("worker.echo", None, Value::Null, PATIENCE).err().context("a dead worker?")?;
     transcript.line("client", format!("one more request: error: {refused}"));
     died(transcript, &mut worker)?;
-    transcript.note("what was answered is answered, and each of the others is told to be lost, once");
+    transcript.note("what was answered is answered; each of the others is reported as lost, once");
     Ok(())
 }
 
