@@ -47,7 +47,7 @@ impl Peer {
         Ok(Peer { socket })
     }
 
-    /// Subscribes, and waits for the answer: how many subscribers there are now. Asks again when none comes.
+    /// Subscribes, and waits for the answer: how many subscribers there are now.
     ///
     /// # Errors
     /// None came, or it is not one.
@@ -69,9 +69,19 @@ impl Peer {
     fn ask(&self, kind: u8) -> io::Result<[u8; 3]> {
         let mut answer = [0; 3];
         self.socket.send(&[kind])?;
-        match self.socket.recv(&mut answer)? {
+        match self.receive(&mut answer)? {
             3 => Ok(answer),
             length => Err(io::Error::other(format!("an answer of {length} bytes"))),
+        }
+    }
+
+    /// A `recv` with a time limit is interrupted rather than restarted (`man 7 signal`), by io_uring's work as well.
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.socket.recv(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => return result,
+            }
         }
     }
 
@@ -81,7 +91,7 @@ impl Peer {
     /// Nothing comes, or something else.
     pub fn expect(&self, number: u32, length: usize) -> io::Result<()> {
         let mut buffer = [0; MAX_DATAGRAM + 1];
-        let received = self.socket.recv(&mut buffer)?;
+        let received = self.receive(&mut buffer)?;
         if buffer[..received] == payload(number, length) {
             return Ok(());
         }
