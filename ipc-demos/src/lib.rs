@@ -14,7 +14,9 @@
 
 #![deny(missing_docs)]
 
+pub mod exercises;
 pub mod memory;
 pub mod passing;
 pub mod play;
 pub mod ring;
+pub mod solutions;

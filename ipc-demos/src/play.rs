@@ -1,14 +1,14 @@
 //! What the demonstrations have in common: a child's life, and its end.
 
 use anyhow::{Context, ensure};
-use ch03_socketpair::live_as_child;
+use ch02_processes_and_signals::run_child;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use stage::Transcript;
 
 /// A child's life: it does what it is to do, says it when that fails, and exits.
 pub fn child(transcript: &mut Transcript, life: impl FnOnce(&mut Transcript) -> anyhow::Result<()>) -> ! {
-    live_as_child(|| match life(transcript) {
+    run_child(|| match life(transcript) {
         Ok(()) => 0,
         Err(error) => {
             transcript.line("child", format!("failed: {error:#}"));

@@ -18,5 +18,5 @@ pub mod frame;
 pub mod solutions;
 
 pub use duplex::Duplex;
-pub use family::{fork_single_threaded, fork_with_channel, live_as_child};
+pub use family::fork_with_channel;
 pub use frame::{Decoder, Error, encode, read_message, write_message};

@@ -9,7 +9,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use ch03_socketpair::fork_single_threaded;
+use ch02_processes_and_signals::fork_alone;
 use clap::Parser;
 use ipc_demos::play::{child, reap};
 use nix::errno::Errno;
@@ -53,7 +53,7 @@ fn name(transcript: &mut Transcript, path: &Path) -> anyhow::Result<()> {
 fn meeting(transcript: &mut Transcript, path: &Path) -> anyhow::Result<()> {
     transcript.heading("open waits until somebody has opened the other end");
     let begin = Instant::now();
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => child(transcript, |_| {
             sleep(LATE);
             let mut all = String::new();

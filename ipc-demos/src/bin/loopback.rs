@@ -4,7 +4,8 @@ use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
 use anyhow::{Context, ensure};
-use ch03_socketpair::{Decoder, fork_single_threaded, read_message, write_message};
+use ch02_processes_and_signals::fork_alone;
+use ch03_socketpair::{Decoder, read_message, write_message};
 use clap::Parser;
 use ipc_demos::play::{child, grouped, reap, text};
 use nix::unistd::ForkResult;
@@ -29,7 +30,7 @@ fn tcp(transcript: &mut Transcript) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     transcript.line("parent", format!("listen on {address}"));
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => {
             drop(listener);
             child(transcript, |_| {

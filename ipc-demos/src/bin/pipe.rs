@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write, pipe};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use ch03_socketpair::fork_single_threaded;
+use ch02_processes_and_signals::fork_alone;
 use clap::Parser;
 use ipc_demos::play::{child, grouped, reap};
 use nix::errno::Errno;
@@ -34,7 +34,7 @@ fn end_of_file(transcript: &mut Transcript) -> anyhow::Result<()> {
     let (mut reader, mut writer) = pipe()?;
     transcript.line("parent", "pipe, fork: the child has both ends now as well");
     // ANCHOR: fork
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => {
             drop(reader);
             child(transcript, |transcript| {
@@ -65,7 +65,7 @@ fn atomic_writes(transcript: &mut Transcript) -> anyhow::Result<()> {
     let (mut reader, mut writer) = pipe()?;
     let mut children = Vec::new();
     for number in 0..CHILDREN {
-        match fork_single_threaded()? {
+        match fork_alone()? {
             ForkResult::Child => {
                 drop(reader);
                 let mut line = vec![b'a' + number; PIPE_BUF];

@@ -9,7 +9,8 @@ use std::process::{Command, exit};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use ch03_socketpair::{Decoder, fork_single_threaded, fork_with_channel, read_message, write_message};
+use ch02_processes_and_signals::fork_alone;
+use ch03_socketpair::{Decoder, fork_with_channel, read_message, write_message};
 use clap::Parser;
 use ipc_demos::play::{child, reap};
 use nix::errno::Errno;
@@ -43,7 +44,7 @@ fn copies(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("fork: memory is copied, open files are shared");
     let mut number = 1;
     let mut file = tempfile::tempfile()?;
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => child(transcript, |transcript| {
             number += 1;
             file.write_all(b"child,")?;
@@ -65,7 +66,7 @@ fn copies(transcript: &mut Transcript) -> anyhow::Result<()> {
 
 fn exec(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("exec: the same process, another program");
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         // ANCHOR: exec
         ForkResult::Child => child(transcript, |transcript| {
             transcript.line("child", format!("pid {}: exec a shell", getpid()));
@@ -90,7 +91,7 @@ fn exec(transcript: &mut Transcript) -> anyhow::Result<()> {
 fn zombie(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("waitpid: until then, a dead child is a zombie");
     // ANCHOR: zombie
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => exit(7),
         ForkResult::Parent { child } => child,
     };
@@ -183,7 +184,7 @@ fn orphans(transcript: &mut Transcript) -> anyhow::Result<()> {
 /// The child that dies: its own child says its number, once it is ready, and waits for ever.
 fn middle(mut channel: UnixStream, asks: bool) -> anyhow::Result<()> {
     let parent = getpid();
-    match fork_single_threaded()? {
+    match fork_alone()? {
         ForkResult::Child => {
             if asks {
                 set_pdeathsig(Signal::SIGKILL)?;

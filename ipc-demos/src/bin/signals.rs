@@ -11,7 +11,8 @@ use std::time::Duration;
 use std::{io, ptr};
 
 use anyhow::{Context, ensure};
-use ch03_socketpair::{fork_single_threaded, fork_with_channel};
+use ch02_processes_and_signals::fork_alone;
+use ch03_socketpair::fork_with_channel;
 use clap::Parser;
 use ipc_demos::play::{child, reap};
 use nix::errno::Errno;
@@ -70,7 +71,7 @@ fn interruption(transcript: &mut Transcript) -> anyhow::Result<()> {
         HANDLED.store(0, Relaxed);
         let (mut reader, mut writer) = pipe()?;
         let parent = getpid();
-        let pid = match fork_single_threaded()? {
+        let pid = match fork_alone()? {
             ForkResult::Child => child(transcript, |_| {
                 // Without SA_RESTART until it is killed; otherwise the parent gets a byte in the end.
                 let mut sent = 0;
@@ -178,7 +179,7 @@ fn self_pipe(transcript: &mut Transcript) -> anyhow::Result<()> {
     let (mut reader, writer) = open_self_pipe()?;
     handle(Signal::SIGUSR2, tell_the_loop, SaFlags::SA_RESTART)?;
     let parent = getpid();
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => child(transcript, |_| Ok(kill(parent, Signal::SIGUSR2)?)),
         ForkResult::Parent { child } => child,
     };
@@ -209,7 +210,7 @@ fn signal_descriptor(transcript: &mut Transcript) -> anyhow::Result<()> {
     // Blocked: otherwise they would be handled, or ignored, before the descriptor sees them.
     signals.thread_block()?;
     let descriptor = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)?;
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => std::process::exit(7),
         ForkResult::Parent { child } => child,
     };

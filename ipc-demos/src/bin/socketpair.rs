@@ -4,7 +4,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, ensure};
-use ch03_socketpair::{Duplex, fork_single_threaded, fork_with_channel};
+use ch02_processes_and_signals::fork_alone;
+use ch03_socketpair::{Duplex, fork_with_channel};
 use clap::Parser;
 use ipc_demos::play::{child, grouped, reap, text};
 use nix::errno::Errno;
@@ -64,7 +65,7 @@ fn packets(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("SOCK_SEQPACKET: each send is one receive");
     // ANCHOR: seqpacket
     let (parents, childs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => {
             drop(parents);
             child(transcript, |transcript| {

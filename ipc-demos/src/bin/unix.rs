@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use ch03_socketpair::{Decoder, fork_single_threaded, fork_with_channel, read_message, write_message};
+use ch02_processes_and_signals::fork_alone;
+use ch03_socketpair::{Decoder, fork_with_channel, read_message, write_message};
 use clap::Parser;
 use ipc_demos::passing::{receive_credentials, receive_descriptor, send_credentials, send_descriptor};
 use ipc_demos::play::{child, reap, text};
@@ -39,7 +40,7 @@ fn stream(transcript: &mut Transcript, path: &Path) -> anyhow::Result<()> {
     transcript.heading("Stream: listen and connect, by a name in the file system");
     let listener = UnixListener::bind(path)?;
     transcript.line("parent", "bind \"server\", listen");
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => {
             drop(listener);
             child(transcript, |_| {
@@ -150,7 +151,7 @@ fn credentials(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("SCM_CREDENTIALS: who is it that says this?");
     let (ours, theirs) = UnixStream::pair()?;
     setsockopt(&ours, sockopt::PassCred, &true)?;
-    let pid = match fork_single_threaded()? {
+    let pid = match fork_alone()? {
         ForkResult::Child => child(transcript, |_| {
             send_credentials(&theirs, b"it is me", &UnixCredentials::new())?;
             Ok(())

@@ -7,7 +7,7 @@ use crate::report::{Outcome, Report, Spread, bytes, digits};
 
 const WIDTH: f64 = 760.0;
 const NAMES: f64 = 170.0;
-const ROW: f64 = 16.0;
+const ROW: f64 = 13.5;
 const HEAD: f64 = 42.0;
 /// What is left free to the right of a bar for its numbers.
 const NUMBERS: f64 = 78.0;
@@ -37,7 +37,7 @@ const PANELS: [Panel; 2] = [
 
 /// Draws a report.
 pub fn svg(report: &Report) -> String {
-    let panel_height = HEAD + ROW * report.names().len() as f64 + 10.0;
+    let panel_height = HEAD + ROW * report.names().len() as f64 + 8.0;
     let height = panel_height * PANELS.len() as f64 + 22.0;
     let mut text = String::new();
     let _ = writeln!(
@@ -54,7 +54,7 @@ pub fn svg(report: &Report) -> String {
         text,
         "<text class=\"small\" x=\"12\" y=\"{}\">Logarithmic, each column by itself. Lines reach from the smallest to the \
          greatest of {} repetitions.</text>\n</svg>",
-        height - 10.0,
+        height - 8.0,
         report.repetitions
     );
     text
@@ -63,7 +63,7 @@ pub fn svg(report: &Report) -> String {
 fn draw(report: &Report, panel: &Panel, top: f64, text: &mut String) {
     let _ = writeln!(text, "<text x=\"12\" y=\"{:.1}\" font-weight=\"600\">{}</text>", top + 17.0, panel.title);
     for (row, name) in report.names().iter().enumerate() {
-        let (x, y) = (NAMES - 8.0, top + HEAD + ROW * row as f64 + 11.0);
+        let (x, y) = (NAMES - 8.0, top + HEAD + ROW * row as f64 + 9.5);
         let _ = writeln!(text, "<text class=\"small\" x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{name}</text>");
     }
     let column = (WIDTH - NAMES - 4.0) / report.lengths.len() as f64;
@@ -80,7 +80,7 @@ fn draw(report: &Report, panel: &Panel, top: f64, text: &mut String) {
 
 /// The bars of one contender, and their numbers behind the longest.
 fn bars(panel: &Panel, outcome: &Outcome, axis: &Axis, top: f64, text: &mut String) {
-    let height = (ROW - 4.0) / panel.bars.len() as f64;
+    let height = (ROW - 2.5) / panel.bars.len() as f64;
     let mut end: f64 = axis.left;
     for (place, (class, value)) in panel.bars.iter().enumerate() {
         let spread = value(outcome);
@@ -99,7 +99,7 @@ fn bars(panel: &Panel, outcome: &Outcome, axis: &Axis, top: f64, text: &mut Stri
         );
     }
     let numbers: Vec<String> = panel.bars.iter().map(|(_, value)| digits(value(outcome).median)).collect();
-    let (x, y, numbers) = (end + 4.0, top + 11.0, numbers.join(" · "));
+    let (x, y, numbers) = (end + 4.0, top + 9.5, numbers.join(" · "));
     let _ = writeln!(text, "<text class=\"small\" x=\"{x:.1}\" y=\"{y:.1}\">{numbers}</text>");
 }
 

@@ -103,7 +103,7 @@ impl Report {
     }
 
     fn tables(&self) -> String {
-        let pair = |p50: Spread, p99: Spread| format!("{} / {}", digits(p50.median), digits(p99.median));
+        let pair = |p50: Spread, p99: Spread| format!("{}\u{a0}/\u{a0}{}", digits(p50.median), digits(p99.median));
         let calls = |calls: Spread| format!("{:.2}", calls.median);
         let mut text =
             self.table("Round trip in µs, p50 / p99, each process on a core of its own", "calls", &|outcome| {
@@ -115,7 +115,7 @@ impl Report {
             &|outcome| {
                 let rate = |messages: f64| digits(messages * outcome.length as f64 / 1e6);
                 let Spread { median, min, max } = outcome.messages_per_second;
-                [format!("{} ({}–{})", rate(median), rate(min), rate(max)), calls(outcome.one_way_calls)]
+                [format!("{}\u{a0}({}–{})", rate(median), rate(min), rate(max)), calls(outcome.one_way_calls)]
             },
         );
         text += &self.table("Round trip in µs, p50 and p99, both processes on one core", "p99", &|outcome| {
