@@ -158,7 +158,7 @@ fn shared_socket(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.line("second", "close");
     server.tell(transcript)?;
     server.tell(transcript)?;
-    let end = waitpid(server.pid, None)?;
+    let end = end_of(server.pid)?;
     ensure!(end == WaitStatus::Exited(server.pid, 0), "the server ended so: {end:?}");
     transcript.line("server", "exits with 0");
     Ok(())
@@ -195,7 +195,7 @@ fn measure(transcript: &mut Transcript, server: Server, name: &str) -> anyhow::R
     let each = begin.elapsed() / CONNECTIONS;
     transcript.line("client", format!("{name:<30} {} a connection", time(each)));
     kill(server.pid, Signal::SIGTERM)?;
-    waitpid(server.pid, None)?;
+    end_of(server.pid)?;
     Ok(())
 }
 
@@ -216,6 +216,19 @@ fn until(mut arrived: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// Waits for a child's end, and says what it was. One that doesn't end is killed, and that is an error.
+fn end_of(pid: Pid) -> anyhow::Result<WaitStatus> {
+    let mut status = WaitStatus::StillAlive;
+    let ended = until(|| {
+        status = waitpid(pid, Some(WaitPidFlag::WNOHANG)).with_context(|| format!("pid {pid} is not ours"))?;
+        Ok(status != WaitStatus::StillAlive)
+    });
+    if ended.is_err() {
+        kill(pid, Signal::SIGKILL)?;
+    }
+    ended.map(|()| status).with_context(|| format!("pid {pid} didn't end"))
 }
 
 /// A process's state as `ps` shows it: R runs, S sleeps, T is stopped, Z is a zombie.
@@ -289,7 +302,7 @@ impl Server {
     /// Ends it between two scenes.
     fn stop(self) -> anyhow::Result<()> {
         kill(self.pid, Signal::SIGTERM)?;
-        let end = waitpid(self.pid, None)?;
+        let end = end_of(self.pid)?;
         ensure!(end == WaitStatus::Exited(self.pid, 0), "the server ended so: {end:?}");
         Ok(())
     }

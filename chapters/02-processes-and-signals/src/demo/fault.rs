@@ -9,12 +9,12 @@ use ch02_processes_and_signals::server::RESTART_PAUSE;
 use ch02_processes_and_signals::{End, fork_per_connection, prefork};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use stage::Transcript;
 use stage::transcript::time;
 
-use super::{GRACE, Server, converse, how, state, until};
+use super::{GRACE, Server, converse, end_of, how, state, until};
 
 /// The grace in the scene where it passes.
 const SHORT_GRACE: Duration = Duration::from_millis(300);
@@ -104,7 +104,7 @@ fn crash_loop(transcript: &mut Transcript) -> anyhow::Result<()> {
 
 /// Waits for a process's end, which is to be this one.
 fn ended(pid: Pid, end: End) -> anyhow::Result<()> {
-    let status = waitpid(pid, None).with_context(|| format!("pid {pid} is not ours"))?;
+    let status = end_of(pid)?;
     let right = match end {
         End::Exited(code) => status == WaitStatus::Exited(pid, code),
         End::Killed(signal) => status == WaitStatus::Signaled(pid, signal, false),
