@@ -62,7 +62,7 @@ enum Role {
 }
 
 /// Shorter than those of `bench-forward`: there are many contenders.
-const FULL: Durations = Durations { verify: 0.2, search: 0.15, measure: 1.0 };
+const FULL: Durations = Durations { verify: 0.15, search: 0.12, measure: 0.7 };
 
 /// Runs the program.
 ///
@@ -115,11 +115,12 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
     for repetition in 0..options.repetitions {
         for &consumers in &options.subscribers {
             let case = Case { consumers, mode: Mode::Plain, pattern: options.pattern };
+            let mut last = 100_000.0;
             for (index, contender) in contenders.iter().enumerate() {
                 let results = results.entry((index, consumers)).or_default();
-                // The search begins where the repetition before has ended.
+                // The search begins where the repetition before has ended, or the contender before.
                 let before = results.iter().flatten().next_back();
-                let guess = before.map_or(100_000.0, |measured| measured.run.packets_per_second);
+                let guess = before.map_or(last, |measured: &Measured| measured.run.packets_per_second);
                 let what = format!("{}, 1 to {consumers}, repetition {}", contender.name, repetition + 1);
                 // Without a terminal there is no bar; a log says where it is.
                 if progress.is_hidden() {
@@ -127,8 +128,9 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
                 }
                 let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
                 let result = measure(contender, case, setting, guess, durations, &mut tell);
-                if let Err(error) = &result {
-                    progress.suspend(|| eprintln!("FAILED: {what}: {error:#}."));
+                match &result {
+                    Ok(measured) => last = measured.run.packets_per_second,
+                    Err(error) => progress.suspend(|| eprintln!("FAILED: {what}: {error:#}.")),
                 }
                 results.push(result.map_err(|error| format!("{error:#}")));
                 progress.inc(1);

@@ -42,9 +42,7 @@ fn trace(driver: Driver, payloads: u32) -> anyhow::Result<String> {
     // Where it fails, the trace was not written either.
     let _ = fs::remove_file(&file);
     let lines = lines.with_context(|| format!("{driver} could not be traced"))?;
-    // From the first datagram on: having been stopped, it may have waited once more before that.
-    let names = lines.iter().filter_map(|line| name(line)).skip_while(|name| *name == "epoll_wait");
-    let names: Vec<&str> = names.collect();
+    let names: Vec<&str> = lines.iter().filter_map(|line| name(line)).collect();
     if driver == Driver::Uring {
         // How many completions one call brings depends on how fast they come.
         return Ok(format!("≈ {} calls: io_uring_enter", names.len()));
@@ -58,7 +56,7 @@ fn observe(driver: Driver, payloads: u32, file: &Path) -> anyhow::Result<Vec<Str
     let mut probe = Probe::new(server.address, 3)?;
     probe.forward(1, 1_200)?;
     wait_until_idle(server.server)?;
-    let before = fs::read_to_string(file)?.lines().count();
+    let before = finished(file)?.len();
     // Stopped while they come, it finds all of them together.
     if payloads > 1 {
         kill(server.server, Signal::SIGSTOP)?;
@@ -67,8 +65,13 @@ fn observe(driver: Driver, payloads: u32, file: &Path) -> anyhow::Result<Vec<Str
     kill(server.server, Signal::SIGCONT)?;
     probe.receive(sent, 1_200)?;
     wait_until_idle(server.server)?;
-    let trace = fs::read_to_string(file)?;
-    Ok(trace.lines().skip(before).map(str::to_owned).collect())
+    Ok(finished(file)?.split_off(before))
+}
+
+/// The lines of calls that have returned. The call that it sleeps in has begun a line only.
+fn finished(trace: &Path) -> anyhow::Result<Vec<String>> {
+    let trace = fs::read_to_string(trace)?;
+    Ok(trace.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::to_owned).collect())
 }
 
 /// Waits until all threads of it sleep, and have slept for a while.
