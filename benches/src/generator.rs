@@ -49,6 +49,8 @@ pub struct Generated {
     pub seconds: f64,
     /// Datagrams that the kernel refused.
     pub refused: u64,
+    /// When the last one left, by the monotonic clock, in nanoseconds.
+    pub ended: u64,
 }
 
 /// The most packets that are sent together when the schedule is behind.
@@ -138,10 +140,11 @@ impl Generator {
             times.extend(std::iter::repeat_n(now, group as usize));
             sent += group;
         }
-        let end = monotonic_ns().max(due(planned));
+        let ended = monotonic_ns();
+        let end = ended.max(due(planned));
         let bytes: Vec<u8> = times.iter().flat_map(|time: &u64| time.to_ne_bytes()).collect();
         fs::write(&load.times, bytes).with_context(|| format!("{} can't be written", load.times.display()))?;
-        Ok(Generated { packets: sent, seconds: (end - start) as f64 / 1e9, refused })
+        Ok(Generated { packets: sent, seconds: (end - start) as f64 / 1e9, refused, ended })
     }
 
     fn send(&mut self, load: &Load, first: u64, count: usize) -> Result<u64> {

@@ -102,14 +102,14 @@ pub fn run(
     let full = loop {
         tell(&format!("measuring at {:.0} packets/s", found.rate));
         let step = load.step(found.rate, durations.measure, CHECK_EVERY)?;
-        if step.loss() < TOLERATED_LOSS {
+        if step.loss() < TOLERATED_LOSS && step.kept_up {
             break step;
         }
         // A longer stretch than the search's meets more of what can go wrong.
         found = Found { rate: found.rate * 0.95, load_limited: false };
         if found.rate < GENTLE {
             bail!(
-                "it loses {:.1} % of the packets at only {:.0} a second",
+                "it loses {:.1} % of the packets, or lags behind, at only {:.0} a second",
                 100.0 * step.loss(),
                 step.packets_per_second()
             );
@@ -177,7 +177,7 @@ fn search(load: &mut Load<'_>, guess: f64, seconds: f64, tell: &mut dyn FnMut(&s
     loop {
         tell(&format!("searching: {rate:.0} packets/s"));
         let step = load.step(rate, seconds, CHECK_EVERY)?;
-        if step.loss() < TOLERATED_LOSS && step.on_schedule {
+        if step.loss() < TOLERATED_LOSS && step.on_schedule && step.kept_up {
             good = Some(rate);
         } else {
             bad = Some(Bad { rate, load_limited: !step.on_schedule });

@@ -81,6 +81,8 @@ pub struct Received {
     pub latency: Option<Latency>,
     /// Receive calls.
     pub calls: u64,
+    /// When the last packet came, by the monotonic clock, in nanoseconds; 0 when none did.
+    pub last: u64,
 }
 
 /// Nothing for so long means that nothing more will come: longer than a busy machine keeps a worker off its core.
@@ -140,6 +142,8 @@ struct Step {
     wrong_count: u64,
     /// Packet and time of arrival.
     arrivals: Vec<(u64, u64)>,
+    /// When the last packet came.
+    last: u64,
     calls_before: u64,
 }
 
@@ -261,6 +265,7 @@ impl Receiver {
             wrong_count: self.step.wrong_count,
             latency: Latency::of(latencies),
             calls: self.calls() - self.step.calls_before,
+            last: self.step.last,
         })
     }
 
@@ -338,7 +343,7 @@ impl Consumer {
         let number = number_of(timestamp, step.first)
             .with_context(|| format!("timestamp {timestamp} belongs to no packet: forwarding has to leave it alone"))?;
         match self.seen.insert(number - step.first) {
-            Some(true) => {}
+            Some(true) => step.last = arrival,
             Some(false) => self.duplicates += 1,
             // Counted as lost where it belongs.
             None if is_from_before(timestamp, step.first) => return Ok(()),

@@ -86,6 +86,9 @@ pub struct Step {
     pub load_busy: f64,
     /// Whether the generator kept its schedule.
     pub on_schedule: bool,
+    /// Whether the last packets came soon after they were sent. A load that only fills the contender's receive buffer, to be
+    /// worked off afterwards, loses nothing either and is still too much.
+    pub kept_up: bool,
 }
 
 impl Step {
@@ -212,6 +215,7 @@ impl Session {
             (Some(_), false) => generator.max(receiver),
             (None, _) => receiver,
         };
+        let lag = received.last.saturating_sub(generated.ended) as f64 / 1e9;
         Ok(Step {
             expected: generated.packets * self.case.consumers as u64,
             seconds: generated.seconds,
@@ -220,6 +224,7 @@ impl Session {
             worker_busy: loaded.worker.saturating_sub(before.worker) as f64 / 1e9 / generated.seconds,
             load_busy: load_ns as f64 / 1e9 / generated.seconds,
             on_schedule: generated.seconds < seconds * 1.03 + 0.01 && generated.refused == 0,
+            kept_up: lag < seconds * 0.03 + 0.02,
         })
     }
 

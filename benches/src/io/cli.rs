@@ -62,7 +62,7 @@ enum Role {
 }
 
 /// Shorter than those of `bench-forward`: there are many contenders.
-const FULL: Durations = Durations { verify: 0.15, search: 0.12, measure: 0.7 };
+const FULL: Durations = Durations { verify: 0.1, search: 0.12, measure: 0.6 };
 
 /// Runs the program.
 ///
