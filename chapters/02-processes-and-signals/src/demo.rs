@@ -24,16 +24,16 @@ use stage::transcript::time;
 pub use fault::faults;
 
 /// Whoever hears nothing for this long says so, instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long clients may take to finish in the main demonstration, where all of them do.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Connections per server when their cost is measured.
-const CONNECTIONS: u32 = 200;
+const CONNECTIONS: u32 = 100;
 
 /// What the large parent has in memory, in bytes.
-const LARGE: usize = 128 << 20;
+const LARGE: usize = 64 << 20;
 
 /// Plays the whole demonstration, in a few seconds.
 pub fn run() -> anyhow::Result<()> {
@@ -180,7 +180,7 @@ fn cost(transcript: &mut Transcript) -> anyhow::Result<()> {
         drop(std::hint::black_box(memory));
         result
     })?;
-    measure(transcript, large, "fork for each, 128 MiB in use")?;
+    measure(transcript, large, "fork for each, 64 MiB in use")?;
     transcript.note("fork copies no memory, but it copies the table of it: 8 bytes for each page of 4 KiB");
     Ok(())
 }

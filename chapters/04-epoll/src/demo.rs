@@ -22,7 +22,7 @@ use stage::transcript::time;
 pub use fault::faults;
 
 /// Whoever hears nothing for this long says so, instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long a wait is that is there to show that nothing comes.
 const NOTHING: Duration = Duration::from_millis(100);
@@ -153,6 +153,8 @@ fn no_room(transcript: &mut Transcript) -> anyhow::Result<()> {
         // Always the same MiB, over and over, so that the echo can be compared wherever it is cut.
         let taken = write_what_fits(&mut client, &message[sent % message.len()..])?;
         sent += taken;
+        let kept = stage.server.unsent();
+        ensure!(kept <= CHUNK, "the server keeps {kept} bytes for a client that doesn't read");
         let events = stage.turn(NOTHING)?;
         for event in &events {
             if let Event::Turn { progress: now, .. } = event {

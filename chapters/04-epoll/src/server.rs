@@ -128,7 +128,7 @@ impl Connection {
             let sent = write_what_fits(&mut self.stream, &buffer[..length])?;
             self.unsent.extend_from_slice(&buffer[sent..length]);
         }
-        Ok(Progress::Spent)
+        Ok(if self.unsent.is_empty() { Progress::Spent } else { Progress::Blocked })
     }
 }
 
@@ -195,6 +195,11 @@ impl Server {
     /// How many connections there are.
     pub fn connections(&self) -> usize {
         self.connections.len()
+    }
+
+    /// How many bytes are kept for clients that don't read: [`CHUNK`] for each of them at most.
+    pub fn unsent(&self) -> usize {
+        self.connections.values().map(|connection| connection.unsent.len()).sum()
     }
 
     // ANCHOR: serve_until
