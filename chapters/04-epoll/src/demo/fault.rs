@@ -100,8 +100,8 @@ fn three_more() -> anyhow::Result<u64> {
 fn silent(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("A client that is silent, and a limit to that");
     let mut stage = Stage::new(Settings { idle: Some(IDLE), ..Settings::default() })?;
-    let mut client = stage.connect()?;
     let begin = Instant::now();
+    let mut client = stage.connect()?;
     transcript.line("client", format!("connect to {}, and say nothing", stage.address));
     while begin.elapsed() < PATIENCE && stage.server.connections() > 0 {
         for event in stage.turn(PATIENCE)? {
