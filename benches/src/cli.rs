@@ -1,6 +1,6 @@
 //! The command line of `bench-forward`, and its order of work.
 
-use crate::machine::{Cores, Machine};
+use crate::machine::Cores;
 use crate::measure::{self, Durations, Run, TOLERATED_LOSS};
 use crate::report::{Outcome, Report};
 use crate::session::{Case, Contender, Session, Setting};
@@ -10,8 +10,8 @@ use crate::{generator, plot, receiver};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use stage::Machine;
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -91,8 +91,9 @@ pub fn main() -> Result<ExitCode> {
     if options.consumers.iter().any(|&consumers| !(1..=1_000).contains(&consumers)) {
         bail!("--consumers takes numbers from 1 to 1000");
     }
-    let directory = Directory::new()?;
-    let report = run(&options, &directory.0)?;
+    // For the files of this run; dropping it removes them.
+    let directory = tempfile::tempdir().context("no directory for temporary files can be made")?;
+    let report = run(&options, directory.path())?;
     print!("{}", report.table());
     if let Some(output) = output(&options) {
         report.write_json(&output.with_extension("json"))?;
@@ -250,23 +251,5 @@ fn output(options: &Options) -> Option<PathBuf> {
         Some(path) => Some(path.clone()),
         None if options.quick => None,
         None => Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("results/forward")),
-    }
-}
-
-/// A directory for the files of this run, removed in the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("bench-forward-{}", std::process::id()));
-        fs::create_dir(&path).with_context(|| format!("{} can't be made", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What is left is a few files in the system's directory for such.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,12 +1,13 @@
 //! Results: JSON for the record, a table for the terminal.
 
-use crate::machine::{Cores, Machine};
+use crate::machine::Cores;
 use crate::measure::{Durations, Run, TOLERATED_LOSS};
 use crate::session::{Case, Contender};
 use crate::stats::Spread;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use stage::Machine;
 use std::fs;
 use std::path::Path;
 

@@ -4,7 +4,7 @@ use super::calls::Counter;
 use super::forwarder::{Contender, contenders, session};
 use super::plot;
 use super::report::{Measured, Outcome, Report};
-use crate::machine::{Cores, Machine};
+use crate::machine::Cores;
 use crate::measure::{self, Durations, TOLERATED_LOSS};
 use crate::session::{Case, Checks, Setting};
 use crate::workload::{Mode, PACKET_LEN, Pattern};
@@ -12,6 +12,7 @@ use crate::{generator, receiver};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use stage::Machine;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,8 +83,9 @@ pub fn main() -> Result<ExitCode> {
     if options.subscribers.iter().any(|&subscribers| !(1..=1_000).contains(&subscribers)) {
         bail!("--subscribers takes numbers from 1 to 1000");
     }
-    let directory = Directory::new()?;
-    let report = run(&options, &directory.0)?;
+    // For the files of this run; dropping it removes them.
+    let directory = tempfile::tempdir().context("no directory for temporary files can be made")?;
+    let report = run(&options, directory.path())?;
     print!("{}", report.markdown());
     if let Some(output) = output(&options) {
         report.write(&output)?;
@@ -194,23 +196,5 @@ fn output(options: &Options) -> Option<PathBuf> {
         Some(path) => Some(path.clone()),
         None if options.quick => None,
         None => Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("results/ch05")),
-    }
-}
-
-/// A directory for the files of this run, removed in the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("bench-io-{}", std::process::id()));
-        fs::create_dir(&path).with_context(|| format!("{} can't be made", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What is left is a few files in the system's directory for such.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

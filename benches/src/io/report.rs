@@ -1,13 +1,14 @@
 //! The results, as JSON for programs and as tables for the book.
 
 use super::forwarder::Contender;
-use crate::machine::{Cores, Machine};
+use crate::machine::Cores;
 use crate::measure::{Durations, Run};
 use crate::report::Summary;
 use crate::stats::Spread;
 use crate::workload::Pattern;
 use anyhow::{Context, Result};
 use serde::Serialize;
+use stage::Machine;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

@@ -7,7 +7,6 @@
 
 mod draw;
 mod links;
-mod machine;
 mod measure;
 mod report;
 
@@ -17,9 +16,9 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use clap::Parser;
 use links::{CONTENDERS, Contender};
-use machine::Machine;
 use measure::{Cores, Found, Kind};
 use report::{Outcome, Report, Spread};
+use stage::Machine;
 
 /// The messages' lengths, in bytes.
 const LENGTHS: [usize; 3] = [64, 1024, 65_536];

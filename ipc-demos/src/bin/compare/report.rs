@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::draw;
-use crate::machine::Machine;
 use crate::measure::Cores;
+use stage::Machine;
 
 /// The median over the repetitions, and how far they were apart.
 #[derive(Debug, Clone, Copy, Serialize)]
