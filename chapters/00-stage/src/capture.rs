@@ -30,17 +30,22 @@ const PROTOCOL_UDP: u8 = 17;
 
 /// Writes a capture file.
 #[derive(Debug)]
-pub struct Capture<W: Write = BufWriter<File>> {
+pub struct Capture<W: Write = Box<dyn Write>> {
     sink: W,
 }
 
 impl Capture {
-    /// Creates the file, or empties it.
+    /// Creates the file, or empties it. Without one nothing is kept, so that a demonstration need not care whether its
+    /// reader has asked for a capture.
     ///
     /// # Errors
-    /// Those of creating and writing a file.
-    pub fn create(path: &Path) -> io::Result<Capture> {
-        Capture::new(BufWriter::new(File::create(path)?))
+    /// Those of creating and writing a file; they name it.
+    pub fn create(path: Option<&Path>) -> io::Result<Capture> {
+        let Some(path) = path else { return Capture::new(Box::new(io::sink())) };
+        let file = File::create(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot write the capture {}: {error}", path.display()))
+        })?;
+        Capture::new(Box::new(BufWriter::new(file)))
     }
 }
 

@@ -77,12 +77,7 @@ fn slow_client(transcript: &mut Transcript) -> anyhow::Result<()> {
 
 fn udp(transcript: &mut Transcript, pcap: Option<&Path>) -> anyhow::Result<()> {
     transcript.heading("UDP: no connection, so a silent client costs nothing");
-    let mut capture = match pcap {
-        Some(path) => {
-            Some(Capture::create(path).with_context(|| format!("cannot write the capture {}", path.display()))?)
-        }
-        None => None,
-    };
+    let mut capture = Capture::create(pcap)?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let server = socket.local_addr()?;
     let (sender, events) = mpsc::channel();
@@ -102,14 +97,10 @@ fn udp(transcript: &mut Transcript, pcap: Option<&Path>) -> anyhow::Result<()> {
         transcript.line("client", format!("sendto {server}, {length} bytes"));
         tell(transcript, &events, 1)?;
         transcript.line("client", format!("recvfrom {length} bytes: a datagram keeps its edges"));
-        if let Some(capture) = &mut capture {
-            capture.udp(sent, address, server, message, "client: sendto")?;
-            capture.udp(SystemTime::now(), server, address, message, "server: echoed")?;
-        }
+        capture.udp(sent, address, server, message, "client: sendto")?;
+        capture.udp(SystemTime::now(), server, address, message, "server: echoed")?;
     }
-    if let Some(capture) = capture {
-        capture.finish()?;
-    }
+    capture.finish()?;
     Ok(())
 }
 

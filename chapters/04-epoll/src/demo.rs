@@ -1,12 +1,14 @@
 //! The demonstrations. Where the order of things is the point, the server is turned by hand, in the clients' own thread.
 
 mod crowd;
+mod datagrams;
 mod fault;
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,12 +35,13 @@ const GREEDY: usize = 8 * CHUNK;
 /// How many timers are compared.
 const TIMERS: u32 = 1_000;
 
-/// Plays the whole demonstration, in a few seconds.
-pub fn run() -> anyhow::Result<()> {
+/// Plays the whole demonstration, in a few seconds; datagrams go to the capture file as well.
+pub fn run(pcap: Option<&Path>) -> anyhow::Result<()> {
     let mut transcript = Transcript::new();
     lost_wake_up(&mut transcript)?;
     fairness(&mut transcript)?;
     no_room(&mut transcript)?;
+    datagrams::datagrams(&mut transcript, pcap)?;
     timers(&mut transcript)?;
     other_thread(&mut transcript)?;
     crowd::crowd(&mut transcript)
@@ -286,9 +289,13 @@ struct Stage {
 
 impl Stage {
     fn new(settings: Settings) -> anyhow::Result<Stage> {
+        Stage::with_datagrams(None, settings)
+    }
+
+    fn with_datagrams(datagrams: Option<UdpSocket>, settings: Settings) -> anyhow::Result<Stage> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        Ok(Stage { server: Server::new(listener, None, settings)?, address })
+        Ok(Stage { server: Server::new(listener, datagrams, settings)?, address })
     }
 
     /// A client that the server has accepted.

@@ -4,6 +4,7 @@
 mod demo;
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -39,13 +40,16 @@ struct Arguments {
     /// With --listen: say nothing of what happens.
     #[arg(long, requires = "listen")]
     quiet: bool,
+    /// Without --listen: also write the datagrams of the demonstration to this file, for Wireshark.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["listen", "fault"])]
+    pcap: Option<PathBuf>,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.listen {
         None if arguments.fault => demo::faults(),
-        None => demo::run(),
+        None => demo::run(arguments.pcap.as_deref()),
         Some(address) => serve(address, &arguments),
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use ch01_simplest_server::MAX_DATAGRAM;
 use ch04_epoll::server::write_what_fits;
@@ -210,6 +211,43 @@ fn the_demonstrations_hold() {
     assert!(text.contains("the wake-up is lost") && text.contains("connections at once, on 1 thread"), "{text}");
     let text = run(&["--fault"]);
     assert!(text.contains("all five have had their echo") && text.contains("it is reported no more"), "{text}");
+}
+
+/// Source port, destination port, payload and comment of each datagram in a capture file, whose blocks `stage::capture`
+/// describes.
+fn captured(mut file: &[u8]) -> Vec<(u16, u16, Vec<u8>, String)> {
+    let mut datagrams = Vec::new();
+    while !file.is_empty() {
+        let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+        let (block, rest) = file.split_at(word(4));
+        // An enhanced packet: 28 bytes, the packet itself (IPv4 without options, UDP), then options.
+        if word(0) == 6 {
+            let (packet, options) = block[28..].split_at(word(20));
+            let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
+            let options = &options[packet.len().next_multiple_of(4) - packet.len()..];
+            let comment = &options[4..4 + usize::from(options[2])];
+            datagrams.push((port(20), port(22), packet[28..].to_vec(), String::from_utf8(comment.to_vec()).unwrap()));
+        }
+        file = rest;
+    }
+    datagrams
+}
+
+#[test]
+fn a_capture_has_every_datagram_once_and_in_order() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("datagrams.pcapng");
+    run(&["--pcap", path.to_str().unwrap()]);
+    let datagrams = captured(&fs::read(path).unwrap());
+    let (client, server) = (datagrams[0].0, datagrams[0].1);
+    let expected = [
+        (client, server, "one", "client: sendto"),
+        (client, server, "", "client: sendto"),
+        (client, server, "three", "client: sendto"),
+        (server, client, "one", "server: echoed in turn 1"),
+        (server, client, "", "server: echoed in turn 1"),
+        (server, client, "three", "server: echoed in turn 2"),
+    ];
+    assert_eq!(datagrams, expected.map(|(from, to, payload, comment)| (from, to, payload.into(), comment.into())));
 }
 
 #[test]

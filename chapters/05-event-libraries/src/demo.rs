@@ -41,15 +41,9 @@ pub fn fault() -> anyhow::Result<()> {
 
 fn wire(transcript: &mut Transcript, pcap: Option<&Path>) -> anyhow::Result<()> {
     transcript.heading("The wire format: the first byte says it all");
-    let mut capture = match pcap {
-        Some(path) => {
-            Some(Capture::create(path).with_context(|| format!("cannot write the capture {}", path.display()))?)
-        }
-        None => None,
-    };
-    let mut capture = |from: SocketAddr, to: SocketAddr, bytes: &[u8], comment: &str| match &mut capture {
-        Some(capture) => capture.udp(SystemTime::now(), from, to, bytes, comment),
-        None => Ok(()),
+    let mut file = Capture::create(pcap)?;
+    let mut capture = |from: SocketAddr, to: SocketAddr, bytes: &[u8], comment: &str| {
+        file.udp(SystemTime::now(), from, to, bytes, comment)
     };
     let server = Process::start(Driver::Epoll)?;
     let (alice, bob, sender) = (Peer::new(server.address)?, Peer::new(server.address)?, Peer::new(server.address)?);
@@ -80,6 +74,7 @@ fn wire(transcript: &mut Transcript, pcap: Option<&Path>) -> anyhow::Result<()> 
     }
     alice.leave()?;
     transcript.bytes("alice", format!("sendto {}", server.address), &[3], &[Field::new(1, "leave")]);
+    file.finish()?;
     Ok(())
 }
 
