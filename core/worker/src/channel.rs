@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 
 use sfu_channel::json;
 use sfu_channel::notification::{Event, Notification, Target};
+use sfu_channel::payload::{PayloadEvent, PayloadNotification};
 use sfu_reactor::frame::{FrameError, FrameWriter};
 use sfu_reactor::poll::{Interest, Poller, Token};
 
@@ -73,6 +74,12 @@ impl Output {
     /// Tells the library what happened to an entity.
     pub fn notify(&mut self, id: &str, event: Event) {
         self.send(&Notification { target: Target::Entity(id.to_owned()), event });
+    }
+
+    /// Brings the library something binary for one of its entities.
+    pub fn notify_with_payload(&mut self, id: &str, event: PayloadEvent, payload: &[u8]) {
+        let notification = PayloadNotification { target: Target::Entity(id.to_owned()), event };
+        self.payload.push_both(json::payload::write_notification(&notification).as_bytes(), payload);
     }
 
     /// Tells the library that the worker is ready.
@@ -153,6 +160,17 @@ impl Outlet {
             Some(Err(FrameError::QueueFull { .. })) => self.dropped += 1,
             Some(Err(error)) => crate::error!("a message to the library is dropped: {error}"),
         }
+    }
+
+    /// Queues a header and its payload, or neither: each without the other would be taken for what it is not.
+    fn push_both(&mut self, header: &[u8], payload: &[u8]) {
+        const LENGTHS: usize = 8;
+        if self.queued() + LENGTHS + header.len() + payload.len() > OUTPUT_BOUND {
+            self.dropped += 1;
+            return;
+        }
+        self.push(header);
+        self.push(payload);
     }
 
     /// Bytes that wait.

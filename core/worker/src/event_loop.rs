@@ -23,10 +23,10 @@ use sfu_reactor::poll::{Event, Events, Interest, Poller, Token};
 use sfu_reactor::signal::Signals;
 use sfu_reactor::udp::RecvBatch;
 
-use crate::requests;
 use crate::sockets::SocketIo;
 use crate::transport::Kind;
 use crate::worker::{TimerKey, Worker};
+use crate::{payloads, requests};
 
 const REQUESTS: Token = Token(0);
 const PAYLOADS: Token = Token(1);
@@ -183,14 +183,14 @@ impl EventLoop {
         if self.handle_requests(now) == Turn::Stop {
             return Ok(Turn::Stop);
         }
-        self.handle_payloads();
+        self.handle_payloads(now);
         for event in ready {
             let turn = match event.token {
                 // The only event of a paused input is its end.
                 REQUESTS if self.paused.requests => Turn::Stop,
                 PAYLOADS if self.paused.payloads => Turn::Stop,
                 REQUESTS => self.read_requests(now)?,
-                PAYLOADS => self.read_payloads()?,
+                PAYLOADS => self.read_payloads(now)?,
                 SIGNALS => match self.signals.pending()? {
                     Some(_) => Turn::Stop,
                     None => Turn::Again,
@@ -331,6 +331,11 @@ impl EventLoop {
                 self.received.push_front((token, datagrams));
             }
         }
+        self.finish_routing(now);
+    }
+
+    /// Sends what has been routed, and empties the batch unless there is more in it.
+    fn finish_routing(&mut self, now: Instant) {
         self.worker.finish_routing(now, &self.batch);
         if !self.received.is_empty() {
             return;
@@ -372,32 +377,32 @@ impl EventLoop {
         Turn::Again
     }
 
-    fn read_payloads(&mut self) -> io::Result<Turn> {
+    fn read_payloads(&mut self, now: Instant) -> io::Result<Turn> {
         if self.worker.output.is_payload_congested() {
             return Ok(Turn::Again);
         }
         let stream = self.payloads.fill()?;
-        self.handle_payloads();
+        self.handle_payloads(now);
         Ok(if stream == Stream::Closed { Turn::Stop } else { Turn::Again })
     }
 
-    /// Handles the messages of the payload channel that have been read. No entity takes payloads yet, so each request
-    /// is refused and each notification logged.
-    fn handle_payloads(&mut self) {
-        while !self.worker.output.is_payload_congested() {
+    /// Handles the messages of the payload channel that have been read, up to the bound of a turn.
+    fn handle_payloads(&mut self, now: Instant) {
+        while self.worker.media.load < MAX_LOAD && !self.worker.output.is_payload_congested() {
+            if self.batch.is_full() {
+                self.finish_routing(now);
+            }
+            // What peers have sent fills it, and goes first in the next turn.
+            if self.batch.is_full() {
+                break;
+            }
             match self.payloads.next_frame() {
                 Ok(Some(frame)) => match self.payload_header.take() {
                     None => match payload::read_to_worker(frame) {
                         Ok(header) => self.payload_header = Some(header),
                         Err(error) => crate::error!("bad message on the payload channel: {error}"),
                     },
-                    Some(PayloadToWorker::DataConsumerSend { id, data_consumer_id, .. }) => {
-                        let reason = format!("PayloadChannel request handler with ID {data_consumer_id} not found");
-                        let refusal = Refusal::error(reason).in_method("dataConsumer.send");
-                        let reply = write_response(&Response::<Reply> { id, outcome: Err(refusal) });
-                        self.worker.output.reply_on_payload_channel(reply.as_bytes());
-                    }
-                    Some(header) => crate::error!("payload for an unknown entity: {header:?}"),
+                    Some(header) => payloads::handle(&mut self.worker, now, &header, frame, &mut self.batch),
                 },
                 Ok(None) => break,
                 Err(error) => {
@@ -406,6 +411,7 @@ impl EventLoop {
                 }
             }
         }
+        self.finish_routing(now);
     }
 
     /// Closes everything, and gives the last messages a moment to leave.

@@ -8,7 +8,7 @@
 //! | [`process`], [`settings`] | environment, command line, exit codes |
 //! | [`event_loop`] | one turn: network, requests, deadlines |
 //! | [`channel`], [`log`] | output to the library: replies, notifications, log lines |
-//! | [`requests`], [`registry`] | what the library asks for, by entity |
+//! | [`requests`], [`payloads`], [`registry`] | what the library asks for and sends, by entity |
 //! | [`worker`], [`router`], [`transport`], [`producer`], [`consumer`] | the entities: what they are and show, how they live and die |
 //! | [`media`] | the path of a packet |
 //! | [`sockets`], [`clock`], [`rtp_parameters`], [`random`], [`trace`] | what these share |
@@ -20,6 +20,7 @@ pub mod consumer;
 pub mod event_loop;
 pub mod log;
 pub mod media;
+pub mod payloads;
 pub mod process;
 pub mod producer;
 pub mod random;

@@ -207,7 +207,6 @@ fn what_is_not_built_yet_says_so() {
     for (method, handler, data) in [
         ("transport.consume", "t", simulcast),
         ("router.createPipeTransport", "r", json!({"transportId": "n", "listenIp": {"ip": "127.0.0.1"}})),
-        ("router.createDirectTransport", "r", json!({"transportId": "n", "direct": true, "maxMessageSize": 1000})),
         (
             "router.createAudioLevelObserver",
             "r",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use sfu_channel::payload::PayloadEvent;
 use sfu_proto::rtp::rtx;
 use sfu_proto::rtp::{AbsSendTime, ExtensionKind, ExtensionSpans, FixedHeader, Header, HeaderWriter, parse_extensions};
 use sfu_reactor::udp::{RecvBatch, Sent};
@@ -104,12 +105,14 @@ impl Worker {
         let Some(transport) = transports.get_mut(index) else { return };
         let mut pending = std::mem::take(&mut transport.pending);
         let path = transport.rtp_path();
-        if let Some(path) = path
-            && let Some(socket) = sockets.get_mut(path.socket)
-        {
+        let sink = match path {
+            Some(path) => sockets.get_mut(path.socket).map(|socket| Sink::Network { socket, remote: path.remote }),
+            None => transport.is_direct().then_some(Sink::Library),
+        };
+        if let Some(sink) = sink {
+            let is_direct = matches!(sink, Sink::Library);
             let mut train = Train {
-                socket,
-                remote: path.remote,
+                sink,
                 protection: &mut transport.protection,
                 transport_sequence: &mut transport.transport_sequence,
                 abs_send_time: AbsSendTime::from_duration(clock.elapsed(now)).encode(),
@@ -142,6 +145,10 @@ impl Worker {
                             {
                                 Self::trace_sent(clock, output, now, consumer, &written, packet.key_frame);
                             }
+                            if is_direct && !train.written().is_empty() {
+                                output.notify_with_payload(&consumer.id, PayloadEvent::Rtp, train.written());
+                                train.clear();
+                            }
                         }
                     }
                     Source::Stored { origin, sequence_number } => {
@@ -166,13 +173,19 @@ impl Worker {
                             let key_frame = stream.begins_key_frame(header, extensions, stored.bytes);
                             Self::trace_sent(clock, output, now, consumer, &written, key_frame);
                         }
+                        if is_direct && !train.written().is_empty() {
+                            output.notify_with_payload(&consumer.id, PayloadEvent::Rtp, train.written());
+                            train.clear();
+                        }
                     }
                 }
             }
             train.send();
             let totals = train.totals;
             transport.count_sent(now, &totals);
-            sockets.update_interest(path.socket);
+            if let Some(path) = path {
+                sockets.update_interest(path.socket);
+            }
         }
         pending.clear();
         pending.shrink_to(KEPT_PENDING);
@@ -217,10 +230,17 @@ struct Totals {
     dropped_bytes: usize,
 }
 
+/// Where packets go.
+enum Sink<'a> {
+    /// To a peer.
+    Network { socket: &'a mut Socket, remote: SocketAddr },
+    /// To the library: a message each, with the consumer's id.
+    Library,
+}
+
 /// Packets to one destination, which are written back to back and leave together.
 struct Train<'a> {
-    socket: &'a mut Socket,
-    remote: SocketAddr,
+    sink: Sink<'a>,
     protection: &'a mut Protection,
     /// The last transport-wide sequence number.
     transport_sequence: &'a mut u16,
@@ -281,15 +301,26 @@ impl Train<'_> {
         Some(written)
     }
 
-    /// Sends what has been written.
+    /// Sends to the peer what has been written.
     fn send(&mut self) {
-        if !self.lengths.is_empty() {
-            let sent: Sent = self.socket.send_segments(self.remote, &self.buffer[..self.len], self.lengths);
+        if !self.lengths.is_empty()
+            && let Sink::Network { socket, remote } = &mut self.sink
+        {
+            let sent: Sent = socket.send_segments(*remote, &self.buffer[..self.len], self.lengths);
             self.totals.dropped += sent.dropped;
             self.totals.dropped_bytes += sent.dropped_bytes;
-            self.lengths.clear();
-            self.len = 0;
         }
+        self.clear();
+    }
+
+    /// What has been written since the last time that it was sent or cleared.
+    fn written(&self) -> &[u8] {
+        &self.buffer[..self.len]
+    }
+
+    fn clear(&mut self) {
+        self.lengths.clear();
+        self.len = 0;
     }
 }
 

@@ -10,7 +10,7 @@ use sfu_reactor::udp::RecvBatch;
 use super::Packet;
 use crate::transport::plain::Origin;
 use crate::transport::webrtc::ice_tuple;
-use crate::transport::{Kind, Path, Protection};
+use crate::transport::{Kind, Path, Protection, Transport};
 use crate::worker::Worker;
 
 impl Worker {
@@ -65,35 +65,14 @@ impl Worker {
             },
         };
         let packet = datagram.get(..len)?;
-        let header = match Header::parse(packet) {
-            Ok(header) => header,
-            Err(error) => {
-                crate::warn!(Rtp, "RTP from {} ignored: {error}", path.remote);
-                return None;
-            }
-        };
+        // Before anything is learnt from it.
+        let header = Header::parse(packet)
+            .inspect_err(|error| crate::warn!(Rtp, "RTP from {} ignored: {error}", path.remote))
+            .ok()?;
         if !self.is_from_peer(now, index, path, false) {
             return None;
         }
-        let transport = &mut self.transports[index];
-        let extensions = parse_extensions(packet, &header, &transport.recv_extensions);
-        if let Some(feedback) = &mut transport.congestion_feedback
-            && let Some(value) = extensions.value(ExtensionKind::TransportWideCc, packet)
-            && let Some(TransportSequence(sequence)) = TransportSequence::decode(value)
-        {
-            feedback.handle_packet(now, header.ssrc, sequence);
-        }
-        Some(Packet {
-            datagram: datagram_index,
-            offset: 0,
-            header,
-            extensions,
-            stream: 0,
-            epoch: 0,
-            payload_type: header.payload_type,
-            key_frame: false,
-            silence: false,
-        })
+        Some(self.transports[index].describe_rtp(now, datagram_index, header, packet))
     }
 
     /// Decrypts an RTCP packet in place and returns its length.
@@ -123,7 +102,7 @@ impl Worker {
                 .sockets
                 .get(path.socket)
                 .is_some_and(|socket| webrtc.ice.is_valid_tuple(&ice_tuple(socket.protocol(), socket.local, path))),
-            Kind::Plain(_) => true,
+            Kind::Plain(_) | Kind::Direct => true,
         }
     }
 
@@ -146,6 +125,31 @@ impl Worker {
                 self.update_connected(now, index);
                 true
             }
+        }
+    }
+}
+
+impl Transport {
+    /// What is known of a packet that has come, whose header has been parsed: where it lies and what its header
+    /// extensions say. Its sender's bandwidth estimation is told of it.
+    pub(super) fn describe_rtp(&mut self, now: Instant, datagram: usize, header: Header, bytes: &[u8]) -> Packet {
+        let extensions = parse_extensions(bytes, &header, &self.recv_extensions);
+        if let Some(feedback) = &mut self.congestion_feedback
+            && let Some(value) = extensions.value(ExtensionKind::TransportWideCc, bytes)
+            && let Some(TransportSequence(sequence)) = TransportSequence::decode(value)
+        {
+            feedback.handle_packet(now, header.ssrc, sequence);
+        }
+        Packet {
+            datagram,
+            offset: 0,
+            header,
+            extensions,
+            stream: 0,
+            epoch: 0,
+            payload_type: header.payload_type,
+            key_frame: false,
+            silence: false,
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! | step | file | what |
 //! |---|---|---|
-//! | ingress | [`ingress`] | tells STUN, DTLS, RTP and RTCP apart, decrypts in place, parses the header once |
+//! | ingress | [`ingress`], [`direct`] | tells STUN, DTLS, RTP and RTCP apart, decrypts in place, parses the header once |
 //! | route | [`route`] | finds the producer's stream, counts, notices losses, keeps a copy for retransmission, and queues the packet at its producer |
 //! | egress | [`egress`] | per transport and consumer, chooses and numbers what its producer has queued, writes each packet's new header into the send buffer, encrypts the payload behind it, sends all in one call |
 //! | feedback | [`rtcp`], [`reports`], [`retransmission`], [`congestion_feedback`] | what RTCP brings, and what we say by it |
@@ -14,6 +14,7 @@
 //! each is a cache miss.
 
 pub mod congestion_feedback;
+mod direct;
 mod egress;
 pub mod history;
 mod ingress;

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use sfu_channel::TraceEventType;
 use sfu_channel::notification::{TraceDirection, TraceInfo};
+use sfu_channel::payload::PayloadEvent;
 use sfu_proto::rtcp::{
     self, DlrrItem, FirEntry, Packet, ReportBlock, SenderInfo, XrBlock, write_fir, write_nack, write_pli,
 };
@@ -154,7 +155,10 @@ impl Worker {
     /// Sends what `write` appends as one (compound) packet to a transport's peer, if it is known and the keys are.
     pub(super) fn send_rtcp(&mut self, now: Instant, transport: usize, write: impl FnOnce(&mut Vec<u8>)) {
         let transport = &mut self.transports[transport];
-        let Some(path) = transport.rtcp_path() else { return };
+        let path = transport.rtcp_path();
+        if path.is_none() && !transport.is_direct() {
+            return;
+        }
         let compound = &mut self.media.rtcp;
         compound.clear();
         write(compound);
@@ -171,6 +175,11 @@ impl Worker {
                 }
             }
         }
+        let Some(path) = path else {
+            transport.traffic.sent.add(now, compound.len());
+            self.output.notify_with_payload(&transport.id, PayloadEvent::Rtcp, compound);
+            return;
+        };
         let sent = self.sockets.send(&path, compound);
         transport.traffic.sent.add(now, compound.len() - sent.dropped_bytes);
         transport.dropped += sent.dropped as u64;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use sfu_channel::dump::RouterDump;
-use sfu_channel::request::{CreatePlainTransport, CreateWebRtcTransport, Request, TransportOptions};
+use sfu_channel::request::{
+    CreateDirectTransport, CreatePlainTransport, CreateWebRtcTransport, Request, TransportOptions,
+};
 use sfu_channel::response::{Refusal, Reply};
 
 use super::{Outcome, unknown_method, unsupported};
@@ -21,7 +23,7 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, router: usize, request: 
             Err(Refusal::error(format!("WebRtcServer with ID {} not found", request.web_rtc_server_id)))
         }
         Request::RouterCreatePipeTransport(_) => Err(unsupported("PipeTransports are")),
-        Request::RouterCreateDirectTransport(_) => Err(unsupported("DirectTransports are")),
+        Request::RouterCreateDirectTransport(request) => create_direct_transport(worker, now, router, request),
         Request::RouterCloseTransport(request) => {
             let transport = worker.find_transport(router, &request.transport_id)?;
             worker.close_transport(transport);
@@ -62,6 +64,19 @@ fn create_plain_transport(worker: &mut Worker, now: Instant, router: usize, requ
     add_transport(worker, now, router, transport)
 }
 
+fn create_direct_transport(
+    worker: &mut Worker,
+    now: Instant,
+    router: usize,
+    request: CreateDirectTransport,
+) -> Outcome {
+    worker.registry.check_free(&request.transport_id)?;
+    let options = TransportOptions::default();
+    let mut transport = Transport::new(request.transport_id, router, Kind::Direct, Protection::None, &options);
+    transport.max_message_size = request.max_receive_message_size;
+    add_transport(worker, now, router, transport)
+}
+
 fn check_options(options: &TransportOptions) -> Result<(), Refusal> {
     match options.sctp {
         Some(_) => Err(unsupported("SCTP is")),
@@ -75,7 +90,7 @@ fn add_transport(worker: &mut Worker, now: Instant, router: usize, transport: Tr
     let key = worker.transports.insert(transport);
     worker.registry.insert(&id, EntityKey::Transport(key));
     worker.routers[router].transports.push(key);
-    worker.schedule_reports(now, key);
+    worker.update_connected(now, key);
     Ok(Some(super::transport::dump(worker, key)))
 }
 

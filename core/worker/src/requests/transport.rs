@@ -7,7 +7,7 @@ use sfu_channel::dump::{
     PlainTransportDump, RecvRtpHeaderExtensions, RtpListenerDump, TransportDump, WebRtcTransportDump,
 };
 use sfu_channel::reply::{IceRestarted, PlainConnected, Produced, WebRtcConnected};
-use sfu_channel::request::{Bitrate, Consume, Produce, Request, TransportConnect};
+use sfu_channel::request::{Bitrate, Consume, Method, Produce, Request, TransportConnect};
 use sfu_channel::response::{Refusal, Reply};
 use sfu_channel::stats::{TransportStat, TransportStatType};
 use sfu_proto::rtp::ExtensionKind;
@@ -20,9 +20,6 @@ use crate::registry::EntityKey;
 use crate::trace::TraceTypes;
 use crate::transport::{Kind, MIN_OUTGOING_BITRATE};
 use crate::worker::Worker;
-
-/// What dumps say of the longest data message; no transport carries any yet.
-const MAX_MESSAGE_SIZE: u32 = 262_144;
 
 pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: Request) -> Outcome {
     let transport = &mut worker.transports[index];
@@ -37,7 +34,7 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
                 worker.handle_ice_events(now, index);
                 Ok(Some(Reply::IceRestarted(IceRestarted { ice_parameters })))
             }
-            Kind::Plain(_) => Err(unknown_method(Request::TransportRestartIce.method())),
+            Kind::Plain(_) | Kind::Direct => Err(unknown_method(Request::TransportRestartIce.method())),
         },
         Request::TransportSetMaxIncomingBitrate(Bitrate { bitrate }) => {
             transport.max_incoming_bitrate = bitrate;
@@ -115,6 +112,7 @@ fn connect(worker: &mut Worker, now: Instant, index: usize, request: &TransportC
             }
             Reply::PlainConnected(PlainConnected { tuple, rtcp_tuple, srtp_parameters })
         }
+        Kind::Direct => return Err(unknown_method(Method::TransportConnect)),
     };
     worker.handle_dtls_events(now, index);
     worker.update_connected(now, index);
@@ -190,6 +188,7 @@ pub(super) fn dump(worker: &Worker, index: usize) -> Reply {
             rtcp_tuple: plain.rtcp_tuple(&worker.sockets),
             srtp_parameters: plain.srtp_parameters(),
         }),
+        Kind::Direct => Reply::DirectTransportDump(base),
     }
 }
 
@@ -200,7 +199,7 @@ fn base_dump(worker: &Worker, index: usize) -> TransportDump {
     let listener = &transport.listener;
     TransportDump {
         id: transport.id.clone(),
-        direct: false,
+        direct: transport.is_direct(),
         producer_ids: transport.producers.iter().map(|key| producer_id(*key)).collect(),
         consumer_ids: transport.consumers.iter().map(|key| consumer_id(*key)).collect(),
         map_ssrc_consumer_id: transport
@@ -227,8 +226,8 @@ fn base_dump(worker: &Worker, index: usize) -> TransportDump {
             mid_table: listener.mids().map(|(mid, key)| (mid.to_owned(), producer_id(key))).collect(),
             rid_table: listener.rids().map(|(rid, key)| (rid.to_owned(), producer_id(key))).collect(),
         },
-        max_send_message_size: MAX_MESSAGE_SIZE,
-        max_receive_message_size: MAX_MESSAGE_SIZE,
+        max_send_message_size: transport.max_message_size,
+        max_receive_message_size: transport.max_message_size,
         sctp_parameters: None,
         sctp_state: None,
         sctp_listener: None,
@@ -275,6 +274,7 @@ fn stats(worker: &mut Worker, now: Instant, index: usize) -> TransportStat {
             stat.tuple = Some(plain.tuple(&worker.sockets));
             stat.rtcp_tuple = plain.rtcp_path.and_then(|_| plain.rtcp_tuple(&worker.sockets));
         }
+        Kind::Direct => stat.stat_type = TransportStatType::DirectTransport,
     }
     stat
 }

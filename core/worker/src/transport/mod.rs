@@ -2,7 +2,8 @@
 //! that use it.
 //!
 //! The kinds differ in how they find and authenticate the peer: [`webrtc`] by ICE and DTLS, [`plain`] by being told or
-//! by the first packet. Both end in the same things: a [`Path`] to send to, and a [`Protection`].
+//! by the first packet. Both end in the same things: a [`Path`] to send to, and a [`Protection`]. The peer of a direct
+//! transport is the library itself, and the payload channel is the way to it.
 
 pub mod connections;
 pub mod plain;
@@ -34,6 +35,9 @@ pub const MIN_OUTGOING_BITRATE: u64 = 30_000;
 
 /// What `availableOutgoingBitrate` is without an estimate, unless the library says otherwise, in bits per second.
 pub const DEFAULT_AVAILABLE_OUTGOING_BITRATE: u64 = 600_000;
+
+/// The longest data message of a transport for which the library names no other, in bytes.
+pub const DEFAULT_MAX_MESSAGE_SIZE: u32 = 262_144;
 
 /// Where to send: from this socket to that address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,8 @@ pub enum Kind {
     WebRtc(Box<WebRtcTransport>),
     /// RTP without ICE and DTLS.
     Plain(Box<PlainTransport>),
+    /// The library's own, over the payload channel.
+    Direct,
 }
 
 /// One transport.
@@ -116,6 +122,8 @@ pub struct Transport {
     pub min_outgoing_bitrate: u64,
     /// The bandwidth estimate to begin with, in bits per second.
     pub initial_available_outgoing_bitrate: u64,
+    /// The longest data message, in bytes.
+    pub max_message_size: u32,
     /// What is traced.
     pub trace: TraceTypes<TransportTraceEventType>,
     /// What has gone through.
@@ -150,32 +158,40 @@ impl Transport {
             initial_available_outgoing_bitrate: options
                 .initial_available_outgoing_bitrate
                 .unwrap_or(DEFAULT_AVAILABLE_OUTGOING_BITRATE),
+            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
             trace: TraceTypes::default(),
             traffic: Traffic::default(),
             dropped: 0,
         }
     }
 
-    /// Where RTP goes, once it is known and may.
+    /// Where RTP goes, once it is known and may. A direct transport has no path.
     pub fn rtp_path(&self) -> Option<Path> {
         match &self.kind {
             Kind::WebRtc(webrtc) => webrtc.path(),
             Kind::Plain(plain) => plain.path,
+            Kind::Direct => None,
         }
     }
 
-    /// Where RTCP goes, once it is known and may.
+    /// Where RTCP goes, once it is known and may. A direct transport has no path.
     pub fn rtcp_path(&self) -> Option<Path> {
         match &self.kind {
             Kind::WebRtc(webrtc) => webrtc.path(),
             Kind::Plain(plain) if plain.rtcp_mux() => plain.path,
             Kind::Plain(plain) => plain.rtcp_path,
+            Kind::Direct => None,
         }
+    }
+
+    /// Whether its peer is the library.
+    pub fn is_direct(&self) -> bool {
+        matches!(self.kind, Kind::Direct)
     }
 
     /// Whether media can flow: the peer is known, and so are the keys.
     pub fn is_ready(&self) -> bool {
-        self.rtp_path().is_some() && !matches!(self.protection, Protection::Pending)
+        self.is_direct() || self.rtp_path().is_some() && !matches!(self.protection, Protection::Pending)
     }
 
     /// Adds the header extensions that a new producer was negotiated with.
@@ -227,6 +243,7 @@ impl Transport {
         match &mut self.kind {
             Kind::WebRtc(webrtc) => webrtc.close(sockets),
             Kind::Plain(plain) => plain.close(sockets),
+            Kind::Direct => {}
         }
     }
 }

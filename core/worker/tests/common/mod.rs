@@ -228,6 +228,11 @@ impl Worker {
         serde_json::from_slice(&frame).unwrap()
     }
 
+    /// The next frame of fd 6 as it is: the payload behind a header.
+    pub fn payload(&mut self) -> Vec<u8> {
+        read_frame(&mut self.payload_answers).expect("a payload on the payload channel")
+    }
+
     /// Closes our end of fd 4.
     pub fn close_answers(&mut self) {
         self.answers = UnixStream::pair().unwrap().0;
