@@ -4,6 +4,7 @@
 //! | directive | becomes |
 //! |---|---|
 //! | `{{changed NAME}}` | what `chapters/NAME` takes from earlier chapters and adds |
+//! | `{{changed NAME PROGRAM…}}` | the same for a crate at the top, and for each of its programs, in that order |
 //! | `{{picture FILE}}` | the SVG below `book/src`, within the page, so that it takes the colours of the theme |
 //! | `{{results NAME}}` | the table and the plot of `benches/results/NAME` |
 //! | `{{rfc-index}}` | the index of RFC sections and code |
