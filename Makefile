@@ -14,10 +14,13 @@ SELECTION := --workspace --all-features --all-targets
 
 NPM_CI := npm ci --ignore-scripts --no-audit --no-fund
 
+# What bench-chapters measures, beside the core.
+SERVERS := ch01-simplest-server ch02-processes-and-signals ch03-socketpair ch04-epoll ch06-channel
+
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
 ARGS ?=
 
-.PHONY: help demo test test-rust test-node test-browser test-book lint fmt book book-check book-record bench bench-forward bench-io clean
+.PHONY: help demo test test-rust test-node test-browser test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -82,6 +85,17 @@ bench-io: ## measures chapter 05's drivers: CPU and system calls per packet, pac
 	@tests/install.sh test
 	cargo build --release -p ch05-event-libraries -p benches --bins
 	$(RELEASE)/bench-io $(ARGS)
+
+# So do the servers that bench-chapters starts.
+bench-chapters: ## measures the servers of chapters 01 to 04 and 06: CPU per echo or request, rate, latency, memory
+	@tests/install.sh test
+	cargo build --release $(foreach chapter,$(SERVERS),-p $(chapter)) -p sfu-worker -p benches --bins
+	$(RELEASE)/bench-chapters $(ARGS)
+
+bench-layers: ## measures what each layer of an SFU adds to the price of a forwarded packet
+	@tests/install.sh test
+	cargo build --release -p ch05-event-libraries -p sfu-worker -p benches --bins
+	$(RELEASE)/bench-layers $(ARGS)
 
 clean: ## removes what was built
 	cargo clean

@@ -223,7 +223,7 @@ fn contenders(options: &Options, cores: Cores, directory: &Path) -> Result<(Vec<
 const ALL_MODES: &[Mode] = &[Mode::Plain, Mode::AesCm, Mode::AesGcm];
 
 /// The worker that cargo has built beside this program.
-fn own_worker() -> Result<PathBuf> {
+pub(crate) fn own_worker() -> Result<PathBuf> {
     let this = std::env::current_exe().context("this program's own path is unknown")?;
     let worker = this.with_file_name("sfu-worker");
     if worker.is_file() {

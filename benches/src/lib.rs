@@ -18,9 +18,12 @@
 //! What this can't show: loopback has no network card, so that no interrupt, no offload and no wire takes part, and the delivery of
 //! each packet into the receiver's queue is paid by the worker's core. Compare within one run only.
 
+pub mod bars;
+pub mod chapters;
 pub mod cli;
 pub mod generator;
 pub mod io;
+pub mod layers;
 pub mod link;
 pub mod machine;
 pub mod measure;
