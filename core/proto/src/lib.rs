@@ -7,13 +7,14 @@
 //!
 //! The layers, from the wire up: [`stun`] and [`ice`] find a path, [`dtls`] agrees on keys, [`srtp`] protects what
 //! [`rtp`] and [`rtcp`] frame; [`codec`] looks into payloads only as far as forwarding needs; [`stream`] keeps what is
-//! known about each RTP stream (loss, jitter, score, NACK, retransmission).
+//! known about each RTP stream (loss, jitter, score, NACK, retransmission). Beside media, [`sctp`] carries messages.
 
 pub mod codec;
 pub mod dtls;
 pub mod ice;
 pub mod rtcp;
 pub mod rtp;
+pub mod sctp;
 pub mod srtp;
 pub mod stream;
 pub mod stun;
