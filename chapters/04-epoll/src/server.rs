@@ -1,6 +1,6 @@
 //! Chapter 01's echo, for everybody at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, ErrorKind, Write};
 use std::mem;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -159,7 +159,7 @@ pub struct Server {
     next: u64,
     timers: Timers,
     /// Edge triggered: those with something left to do, of whom the kernel will not tell again.
-    unfinished: Vec<Token>,
+    unfinished: BTreeSet<Token>,
     buffer: Vec<u8>,
     settings: Settings,
 }
@@ -186,7 +186,7 @@ impl Server {
             connections: HashMap::new(),
             next: FIRST_CONNECTION,
             timers: Timers::default(),
-            unfinished: Vec::new(),
+            unfinished: BTreeSet::new(),
             buffer,
             settings,
         })
@@ -229,19 +229,21 @@ impl Server {
         let mut events = mem::take(&mut self.events);
         self.epoll.wait(&mut events, timeout)?;
         let now = Instant::now();
-        for token in mem::take(&mut self.unfinished) {
-            self.advance(token, now, &mut observe)?;
-        }
+        // A set: one that is unfinished, and ready once more, has one turn all the same.
+        let mut due = mem::take(&mut self.unfinished);
         let mut stop = false;
         for ready in events.iter() {
             match ready.token {
                 LISTENER => self.accept(now, &mut observe)?,
                 DATAGRAMS => self.echo_datagrams(&mut observe)?,
                 STOP => stop = true,
-                connection => self.advance(connection, now, &mut observe)?,
+                connection => drop(due.insert(connection)),
             }
         }
         self.events = events;
+        for token in due {
+            self.advance(token, now, &mut observe)?;
+        }
         while let Some(token) = self.timers.expired(now) {
             self.expire(token, now, &mut observe)?;
         }
@@ -252,7 +254,7 @@ impl Server {
     // ANCHOR: advance
     /// A connection's turn, and what to wait for afterwards.
     fn advance(&mut self, token: Token, now: Instant, observe: &mut impl FnMut(Event)) -> io::Result<()> {
-        // An earlier event of the same batch may have ended it.
+        // It may have timed out since it was left unfinished.
         let Some(connection) = self.connections.get_mut(&token) else {
             return Ok(());
         };
@@ -271,7 +273,7 @@ impl Server {
         observe(Event::Turn { peer: connection.peer, bytes, progress });
         match (progress, self.settings.trigger) {
             (Progress::Finished, _) => self.close(token, None, observe),
-            (Progress::Spent, Trigger::Edge) => self.unfinished.push(token),
+            (Progress::Spent, Trigger::Edge) => drop(self.unfinished.insert(token)),
             (_, Trigger::Edge) => {}
             // Never both: as long as there is something to write, nothing is read, and room for nothing is no news.
             (_, Trigger::Level) => {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use ch01_simplest_server::MAX_DATAGRAM;
+use ch01_simplest_server::{CHUNK, MAX_DATAGRAM};
 use ch04_epoll::server::write_what_fits;
 use ch04_epoll::{Event, EventFd, Server, Settings, Timers, Token, Trigger};
 use nix::sys::signal::{Signal, kill};
@@ -135,6 +135,26 @@ fn every_byte_comes_back_to_everyone_however_it_is_watched() {
                 }
             });
         });
+    }
+}
+
+#[test]
+fn a_flood_has_one_turn_in_each_of_the_loops_however_it_is_watched() {
+    for trigger in [Trigger::Level, Trigger::Edge] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut flood = connect(listener.local_addr().unwrap());
+        let mut server = Server::new(listener, None, Settings { trigger, budget: 1, idle: None }).unwrap();
+        server.turn(Some(Duration::from_secs(10)), drop).unwrap();
+        let mut echo = [0; CHUNK];
+        for _ in 0..20 {
+            // More than a turn takes: what is left of it, and the news of what has come, are there together.
+            flood.write_all(&[1; 2 * CHUNK]).unwrap();
+            let mut turns = 0;
+            let count = |event| turns += usize::from(matches!(event, Event::Turn { bytes: 1.., .. }));
+            server.turn(Some(Duration::from_secs(10)), count).unwrap();
+            assert_eq!(turns, 1, "{trigger:?}");
+            flood.read_exact(&mut echo).unwrap();
+        }
     }
 }
 
