@@ -29,8 +29,8 @@ pub fn trains(lengths: &[usize]) -> Vec<Range<usize>> {
 }
 
 /// Exercise 3. One driver more: poll(2), which is told all descriptors anew with every call. Each of these sockets has a
-/// forwarder of its own, and one thread serves all of them, for ever. While nothing comes it must cost nothing; and one
-/// socket's flood should not keep the others waiting. (The crate `nix` has `poll::poll`.)
+/// forwarder of its own, and one thread serves all of them, for ever. While nothing comes it must cost nothing, not even
+/// a look at the clock; and one socket's flood must not keep the others waiting. (The crate `nix` has `poll::poll`.)
 ///
 /// # Errors
 /// A socket is unusable.
