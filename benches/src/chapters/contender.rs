@@ -47,7 +47,7 @@ impl Contender {
             Self::Prefork => "ch02 prefork",
             Self::Socketpair => "ch03",
             Self::Epoll => "ch04",
-            Self::EpollEdge => "ch04 --edge",
+            Self::EpollEdge => "ch04 edge",
             Self::Channel => "ch06",
             Self::Core => "core",
         }
