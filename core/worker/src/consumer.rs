@@ -1,7 +1,8 @@
 //! A consumer: one stream of a producer, sent on through another transport.
 //!
 //! A simple consumer forwards every packet of the producer's only stream. It decides which ones (it begins with a key
-//! frame, and may leave silence out), and gives them numbers without holes. Writing and sending is in [`crate::media`].
+//! frame, and may leave silence out), and gives them numbers without holes. A consumer of type pipe does so with each of
+//! the producer's streams. Writing and sending is in [`crate::media`].
 
 use std::time::Instant;
 
@@ -51,8 +52,21 @@ pub struct Consumer {
     pub producer_stream: Option<usize>,
     /// The stream that it sends.
     pub stream: SendStream,
+    /// The further streams of a consumer of type pipe, one for each further encoding. All others have none.
+    pub further: Vec<FurtherStream>,
     /// When its last report was sent.
     pub last_report: Option<Instant>,
+}
+
+/// A stream that a consumer of type pipe sends beside its first one.
+#[derive(Debug)]
+pub struct FurtherStream {
+    /// The SSRC inside the router of the stream that it forwards.
+    pub mapped_ssrc: u32,
+    /// The index of the producer's stream that it forwards, once that has been seen.
+    pub producer_stream: Option<usize>,
+    /// What it sends.
+    pub stream: SendStream,
 }
 
 impl Consumer {
@@ -78,23 +92,33 @@ impl Consumer {
         }
         let mut consumable_rtp_encodings = request.consumable_rtp_encodings;
         consumable_rtp_encodings.iter_mut().for_each(rtp_parameters::normalize_encoding);
-        if consumable_rtp_encodings.is_empty() {
-            return Err(Refusal::type_error("empty consumableRtpEncodings"));
-        }
         if consumable_rtp_encodings.iter().any(|encoding| encoding.ssrc.is_none()) {
             return Err(Refusal::type_error("wrong encoding in consumableRtpEncodings (missing ssrc)"));
         }
         match request.rtp_type {
-            RtpType::Simple => {}
+            RtpType::Simple | RtpType::Pipe => {}
             RtpType::Simulcast => return Err(crate::requests::unsupported("consumers of type simulcast are")),
             RtpType::Svc => return Err(crate::requests::unsupported("consumers of type svc are")),
-            RtpType::Pipe => return Err(crate::requests::unsupported("consumers of type pipe are")),
         }
-        if consumable_rtp_encodings.len() != 1 {
+        let is_pipe = request.rtp_type == RtpType::Pipe;
+        if !is_pipe && consumable_rtp_encodings.len() != 1 {
             return Err(Refusal::type_error("invalid consumableRtpEncodings with size != 1"));
         }
-        let stream = SendStream::new(request.kind, &parameters, request.ignore_dtx)?;
-        let mut consumer = Consumer {
+        if is_pipe && consumable_rtp_encodings.len() != parameters.encodings.len() {
+            return Err(Refusal::type_error(
+                "number of rtpParameters.encodings and consumableRtpEncodings do not match",
+            ));
+        }
+        let mut streams = consumable_rtp_encodings.iter().enumerate().map(|(index, encoding)| {
+            let mapped_ssrc = encoding.ssrc.unwrap_or_default();
+            let producer_stream = producer.stream_by_mapped_ssrc(mapped_ssrc);
+            let stream = SendStream::new(request.kind, &parameters, index, request.ignore_dtx)?;
+            Ok(FurtherStream { mapped_ssrc, producer_stream, stream })
+        });
+        let FurtherStream { producer_stream, stream, .. } =
+            streams.next().unwrap_or_else(|| Err(Refusal::type_error("empty consumableRtpEncodings")))?;
+        let further = streams.collect::<Result<_, Refusal>>()?;
+        Ok(Consumer {
             id: request.consumer_id,
             transport,
             producer: producer_index,
@@ -108,22 +132,87 @@ impl Consumer {
             transport_connected: false,
             priority: 1,
             trace: TraceTypes::default(),
-            producer_stream: None,
+            producer_stream,
             stream,
+            further,
             last_report: None,
-        };
-        consumer.producer_stream = producer.stream_by_mapped_ssrc(consumer.mapped_ssrc());
-        Ok(consumer)
+        })
     }
 
-    /// The SSRC inside the router of the stream that it forwards.
-    pub fn mapped_ssrc(&self) -> u32 {
+    /// The SSRC inside the router of the stream that it forwards first.
+    fn mapped_ssrc(&self) -> u32 {
         self.consumable_rtp_encodings.first().and_then(|encoding| encoding.ssrc).unwrap_or_default()
+    }
+
+    /// A stream of its producer has been seen. Returns whether it forwards that one.
+    pub fn handle_new_stream(&mut self, mapped_ssrc: u32, producer_stream: usize) -> bool {
+        if self.mapped_ssrc() == mapped_ssrc {
+            self.producer_stream = Some(producer_stream);
+            return true;
+        }
+        let stream = self.further.iter_mut().find(|stream| stream.mapped_ssrc == mapped_ssrc);
+        stream.map(|stream| stream.producer_stream = Some(producer_stream)).is_some()
     }
 
     /// Whether packets are forwarded.
     pub fn is_active(&self) -> bool {
-        self.transport_connected && !self.paused && !self.producer_paused && self.producer_stream.is_some()
+        self.transport_connected && !self.paused && !self.producer_paused && self.producer_streams().next().is_some()
+    }
+
+    /// Whether it forwards all of the producer's streams, and says nothing about how well it goes.
+    pub fn is_pipe(&self) -> bool {
+        self.rtp_type == RtpType::Pipe
+    }
+
+    /// The streams that it sends.
+    pub fn streams(&self) -> impl Iterator<Item = &SendStream> {
+        std::iter::once(&self.stream).chain(self.further.iter().map(|further| &further.stream))
+    }
+
+    /// The same, to be changed.
+    pub fn streams_mut(&mut self) -> impl Iterator<Item = &mut SendStream> {
+        std::iter::once(&mut self.stream).chain(self.further.iter_mut().map(|further| &mut further.stream))
+    }
+
+    /// The stream of that index, if there are so many.
+    pub fn stream_mut(&mut self, index: u8) -> Option<&mut SendStream> {
+        match usize::from(index).checked_sub(1) {
+            None => Some(&mut self.stream),
+            Some(further) => self.further.get_mut(further).map(|further| &mut further.stream),
+        }
+    }
+
+    /// The index of the stream that it sends on that SSRC.
+    pub fn stream_by_ssrc(&self, ssrc: u32) -> Option<u8> {
+        let index = self.streams().position(|stream| stream.ssrc() == ssrc)?;
+        u8::try_from(index).ok()
+    }
+
+    /// The index of the stream by which it forwards that stream of its producer.
+    pub fn stream_for(&self, producer_stream: usize) -> Option<u8> {
+        if self.producer_stream == Some(producer_stream) {
+            return Some(0);
+        }
+        let further = self.further.iter().position(|further| further.producer_stream == Some(producer_stream))?;
+        u8::try_from(further + 1).ok()
+    }
+
+    /// The index of the producer's stream that the stream of that index forwards, once that has been seen.
+    pub fn producer_stream_of(&self, index: u8) -> Option<usize> {
+        match usize::from(index).checked_sub(1) {
+            None => self.producer_stream,
+            Some(further) => self.further.get(further)?.producer_stream,
+        }
+    }
+
+    /// The indices of the producer's streams that it forwards, as far as they have been seen.
+    pub fn producer_streams(&self) -> impl Iterator<Item = usize> {
+        self.producer_stream.into_iter().chain(self.further.iter().filter_map(|further| further.producer_stream))
+    }
+
+    /// The next packet of each stream must begin anew: with a key frame where there are any.
+    pub fn require_sync(&mut self) {
+        self.streams_mut().for_each(SendStream::require_sync);
     }
 
     /// Whether its packets have transport-wide sequence numbers that the peer gives feedback about.
@@ -133,6 +222,10 @@ impl Consumer {
 
     /// How well it goes.
     pub fn score(&self, producer: &Producer) -> ConsumerScore {
+        if self.is_pipe() {
+            // What the producer's streams are worth is told where the pipe ends.
+            return ConsumerScore { score: 10, producer_score: 10, producer_scores: producer.scores() };
+        }
         let producer_stream = self.producer_stream.and_then(|index| producer.streams.get(index));
         ConsumerScore {
             score: self.stream.score(),
@@ -165,16 +258,20 @@ impl Consumer {
             producer_paused: self.producer_paused,
             priority: self.priority,
             trace_event_types: self.trace.to_vec(),
-            rtp_stream: Some(self.stream.dump()),
-            rtp_streams: None,
+            rtp_stream: (!self.is_pipe()).then(|| self.stream.dump()),
+            rtp_streams: self.is_pipe().then(|| self.streams().map(SendStream::dump).collect()),
             layers: None,
         }
     }
 
-    /// Statistics of the stream that it sends, and of the producer's stream that it forwards.
+    /// Statistics of what it sends, and of the producer's stream that it forwards if that is the only one.
     pub fn stats(&mut self, now: Instant, clock: &Clock, producer: &mut Producer) -> Vec<RtpStreamStat> {
         let kind = self.kind;
-        let mut stats = vec![self.stream.stat(now, clock, kind)];
+        let is_pipe = self.is_pipe();
+        let mut stats: Vec<RtpStreamStat> = self.streams_mut().map(|stream| stream.stat(now, clock, kind)).collect();
+        if is_pipe {
+            return stats;
+        }
         if let Some(stream) = self.producer_stream.and_then(|index| producer.streams.get_mut(index)) {
             stats.push(stream.stat(now, clock, kind));
         }

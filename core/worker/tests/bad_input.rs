@@ -206,7 +206,6 @@ fn what_is_not_built_yet_says_so() {
     simulcast["type"] = json!("simulcast");
     for (method, handler, data) in [
         ("transport.consume", "t", simulcast),
-        ("router.createPipeTransport", "r", json!({"transportId": "n", "listenIp": {"ip": "127.0.0.1"}})),
         (
             "router.createAudioLevelObserver",
             "r",

@@ -11,7 +11,6 @@ use sfu_reactor::udp::{RecvBatch, Sent};
 use super::history::Stamps;
 use super::send_stream::{Rtx, SendStream};
 use super::{Pending, Source};
-use crate::consumer::Consumer;
 use crate::producer::Producer;
 use crate::sockets::Socket;
 use crate::transport::{Protection, Transport};
@@ -129,21 +128,20 @@ impl Worker {
                     Source::Queue => {
                         for index in &producer.queue {
                             let Some(packet) = media.packets.get(*index) else { continue };
-                            if consumer.producer_stream != Some(packet.stream) {
-                                continue;
-                            }
-                            let Some(sequence_number) = consumer.stream.accept(packet) else { continue };
+                            let Some(own) = consumer.stream_for(packet.stream) else { continue };
+                            let Some(stream) = consumer.stream_mut(own) else { continue };
+                            let Some(sequence_number) = stream.accept(packet) else { continue };
                             let input = Input {
                                 bytes: packet.bytes(batch.datagram(packet.datagram).1),
                                 header: &packet.header,
                                 extensions: &packet.extensions,
                                 payload_type: packet.payload_type,
                             };
-                            let sent = train.push_new(now, consumer, sequence_number, &input);
+                            let sent = train.push_new(now, stream, sequence_number, &input);
                             if let Some(written) = sent
                                 && !consumer.trace.is_empty()
                             {
-                                Self::trace_sent(clock, output, now, consumer, &written, packet.key_frame);
+                                Self::trace_sent(clock, output, now, consumer, own, &written, packet.key_frame);
                             }
                             if is_direct && !train.written().is_empty() {
                                 output.notify_with_payload(&consumer.id, PayloadEvent::Rtp, train.written());
@@ -151,8 +149,9 @@ impl Worker {
                             }
                         }
                     }
-                    Source::Stored { origin, sequence_number } => {
-                        let Some(stream) = consumer.producer_stream.and_then(|index| producer.streams.get(index))
+                    Source::Stored { stream: own, origin, sequence_number } => {
+                        let Some(stream) =
+                            consumer.producer_stream_of(*own).and_then(|index| producer.streams.get(index))
                         else {
                             continue;
                         };
@@ -166,12 +165,13 @@ impl Worker {
                         };
                         let (header, extensions) = (&header, &extensions);
                         let input = Input { bytes: stored.bytes, header, extensions, payload_type };
-                        let sent = train.push_again(consumer, *sequence_number, &input);
+                        let Some(sender) = consumer.stream_mut(*own) else { continue };
+                        let sent = train.push_again(sender, *sequence_number, &input);
                         if let Some(written) = sent
                             && !consumer.trace.is_empty()
                         {
                             let key_frame = stream.begins_key_frame(header, extensions, stored.bytes);
-                            Self::trace_sent(clock, output, now, consumer, &written, key_frame);
+                            Self::trace_sent(clock, output, now, consumer, *own, &written, key_frame);
                         }
                         if is_direct && !train.written().is_empty() {
                             output.notify_with_payload(&consumer.id, PayloadEvent::Rtp, train.written());
@@ -258,25 +258,25 @@ impl Train<'_> {
     fn push_new(
         &mut self,
         now: Instant,
-        consumer: &mut Consumer,
+        stream: &mut SendStream,
         sequence_number: u16,
         input: &Input<'_>,
     ) -> Option<Written> {
-        let stamps = self.stamps(&consumer.stream);
-        let written = self.push(&consumer.stream, input, Outgoing { sequence_number, rtx: None, stamps })?;
+        let stamps = self.stamps(stream);
+        let written = self.push(stream, input, Outgoing { sequence_number, rtx: None, stamps })?;
         self.totals.rtp_bytes += written.len;
-        consumer.stream.remember(sequence_number, stamps);
-        consumer.stream.sent.handle_packet(now, input.header.timestamp, written.len, input.header.payload_len());
+        stream.remember(sequence_number, stamps);
+        stream.sent.handle_packet(now, input.header.timestamp, written.len, input.header.payload_len());
         Some(written)
     }
 
     /// Writes a packet again: on the retransmission stream, or as it was to the byte.
-    fn push_again(&mut self, consumer: &mut Consumer, sequence_number: u16, input: &Input<'_>) -> Option<Written> {
-        let outgoing = match consumer.stream.next_rtx() {
-            Some(rtx) => Outgoing { sequence_number, rtx: Some(rtx), stamps: self.stamps(&consumer.stream) },
-            None => Outgoing { sequence_number, rtx: None, stamps: consumer.stream.recall(sequence_number)? },
+    fn push_again(&mut self, stream: &mut SendStream, sequence_number: u16, input: &Input<'_>) -> Option<Written> {
+        let outgoing = match stream.next_rtx() {
+            Some(rtx) => Outgoing { sequence_number, rtx: Some(rtx), stamps: self.stamps(stream) },
+            None => Outgoing { sequence_number, rtx: None, stamps: stream.recall(sequence_number)? },
         };
-        let written = self.push(&consumer.stream, input, outgoing)?;
+        let written = self.push(stream, input, outgoing)?;
         let total = if outgoing.rtx.is_some() { &mut self.totals.rtx_bytes } else { &mut self.totals.rtp_bytes };
         *total += written.len;
         Some(written)

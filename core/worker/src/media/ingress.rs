@@ -102,21 +102,27 @@ impl Worker {
                 .sockets
                 .get(path.socket)
                 .is_some_and(|socket| webrtc.ice.is_valid_tuple(&ice_tuple(socket.protocol(), socket.local, path))),
-            Kind::Plain(_) | Kind::Direct => true,
+            Kind::Plain(_) | Kind::Pipe(_) | Kind::Direct => true,
         }
     }
 
     /// Whether an authentic packet comes from the peer. A plain transport may learn just now who that is.
     fn is_from_peer(&mut self, now: Instant, index: usize, path: Path, is_rtcp: bool) -> bool {
         let transport = &mut self.transports[index];
-        let Kind::Plain(plain) = &mut transport.kind else { return true };
-        match plain.judge(path, is_rtcp) {
+        let origin = match &mut transport.kind {
+            Kind::WebRtc(_) | Kind::Direct => return true,
+            Kind::Plain(plain) => plain.judge(path, is_rtcp),
+            Kind::Pipe(pipe) if pipe.path == Some(path) => return true,
+            Kind::Pipe(_) => Origin::Stranger,
+        };
+        match origin {
             Origin::Peer => true,
             Origin::Stranger => {
                 crate::debug!(Rtp, "packet from unknown address {} ignored", path.remote);
                 false
             }
             Origin::Learnt => {
+                let Kind::Plain(plain) = &transport.kind else { return false };
                 let event = match plain.rtcp_tuple(&self.sockets).filter(|_| is_rtcp) {
                     Some(tuple) => Event::RtcpTuple(tuple),
                     None => Event::Tuple(plain.tuple(&self.sockets)),

@@ -67,6 +67,8 @@ pub enum Source {
     Queue,
     /// A packet again.
     Stored {
+        /// Which of the consumer's streams it is of, by index.
+        stream: u8,
         /// Which packet of the producer's stream: its epoch, and its number in the retransmission buffer.
         origin: Origin,
         /// The number under which the consumer's peer knows it.

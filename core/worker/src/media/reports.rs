@@ -18,7 +18,7 @@ const MAX_COMPOUND: usize = 1200;
 const AUDIO_INTERVAL: Duration = Duration::from_millis(5000);
 const VIDEO_INTERVAL: Duration = Duration::from_millis(1000);
 
-/// The report of one consumer.
+/// The report of one stream of a consumer.
 struct Report {
     info: SenderInfo,
     cname: String,
@@ -45,16 +45,21 @@ impl Worker {
         let mut compound = Compound::new(MAX_COMPOUND);
         for position in 0..self.transports[transport].consumers.len() {
             let consumer = self.transports[transport].consumers[position];
-            let Some(report) = self.sender_report(now, consumer) else { continue };
-            let write = |out: &mut Vec<u8>| {
-                write_sender_report(out, &report.info, &[]);
-                write_sdes_cname(out, report.info.ssrc, &report.cname);
-                write_dlrr(out, report.info.ssrc, report.dlrr.as_slice());
-            };
-            if compound.push(write).is_err() {
-                self.send_compound(now, transport, &mut compound);
-                // One report fits by itself, whatever the CNAME: SDES cuts it at 255 bytes.
-                let _ = compound.push(write);
+            if !is_due(now, self.consumers[consumer].last_report, self.consumers[consumer].kind) {
+                continue;
+            }
+            for stream in 0..=self.consumers[consumer].further.len() as u8 {
+                let Some(report) = self.sender_report(now, consumer, stream) else { continue };
+                let write = |out: &mut Vec<u8>| {
+                    write_sender_report(out, &report.info, &[]);
+                    write_sdes_cname(out, report.info.ssrc, &report.cname);
+                    write_dlrr(out, report.info.ssrc, report.dlrr.as_slice());
+                };
+                if compound.push(write).is_err() {
+                    self.send_compound(now, transport, &mut compound);
+                    // One report fits by itself, whatever the CNAME: SDES cuts it at 255 bytes.
+                    let _ = compound.push(write);
+                }
             }
         }
         let blocks = self.report_blocks(now, transport);
@@ -86,21 +91,20 @@ impl Worker {
         compound.clear();
     }
 
-    /// The report of a consumer, if it is due and something has been sent.
-    fn sender_report(&mut self, now: Instant, consumer: usize) -> Option<Report> {
+    /// The report of a consumer's stream, if something has been sent.
+    fn sender_report(&mut self, now: Instant, consumer: usize, stream: u8) -> Option<Report> {
         let consumer = &mut self.consumers[consumer];
-        if !is_due(now, consumer.last_report, consumer.kind) {
-            return None;
-        }
-        let info = consumer.stream.sent.sender_info(now, self.clock.ntp(now))?;
-        consumer.last_report = Some(now);
+        let stream = consumer.stream_mut(stream)?;
+        let info = stream.sent.sender_info(now, self.clock.ntp(now))?;
         // RFC 3611, 4.5: the item names the receiver, which knows by it that it is meant.
-        let dlrr = consumer.stream.reference_time.map(|time| DlrrItem {
+        let dlrr = stream.reference_time.map(|time| DlrrItem {
             ssrc: time.ssrc,
             last_receiver_report: time.compact,
             delay: to_compact(now.saturating_duration_since(time.at)),
         });
-        Some(Report { info, cname: consumer.stream.cname().to_owned(), dlrr })
+        let cname = stream.cname().to_owned();
+        consumer.last_report = Some(now);
+        Some(Report { info, cname, dlrr })
     }
 
     /// The report blocks about the streams of all producers whose reports are due; their scores follow from them.
@@ -117,9 +121,12 @@ impl Worker {
             for (position, stream) in producer.streams.iter_mut().enumerate() {
                 if stream.uses_in_band_fec() {
                     for consumer in &producer.consumers {
-                        let consumer = &self.consumers[*consumer];
-                        if consumer.is_active() && consumer.producer_stream == Some(position) {
-                            stream.received.handle_remote_loss(consumer.stream.sent.stats().fraction_lost);
+                        let consumer = &mut self.consumers[*consumer];
+                        if consumer.is_active()
+                            && let Some(sent) = consumer.stream_for(position)
+                            && let Some(sent) = consumer.stream_mut(sent)
+                        {
+                            stream.received.handle_remote_loss(sent.sent.stats().fraction_lost);
                         }
                     }
                 }

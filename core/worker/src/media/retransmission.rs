@@ -12,22 +12,24 @@ use crate::worker::Worker;
 const MAX_PACKETS: usize = 1024;
 
 impl Worker {
-    /// The peer of a consumer misses these packets, by the numbers under which they were sent.
-    pub(super) fn handle_nack(&mut self, now: Instant, index: usize, missing: impl Iterator<Item = u16>) {
+    /// The peer of a consumer misses these packets of its stream of that index, by the numbers under which they were sent.
+    pub(super) fn handle_nack(&mut self, now: Instant, index: usize, own: u8, missing: impl Iterator<Item = u16>) {
         let consumer = &mut self.consumers[index];
         if !consumer.is_active() {
             return;
         }
+        let transport = consumer.transport;
+        let Some(stream) = consumer.stream_mut(own) else { return };
         let mut count = 0;
         for sequence_number in missing.take(MAX_PACKETS) {
             count += 1;
-            let Some(origin) = consumer.stream.retransmit(now, sequence_number) else { continue };
-            let pending = Pending { consumer: index, source: Source::Stored { origin, sequence_number } };
+            let Some(origin) = stream.retransmit(now, sequence_number) else { continue };
+            let pending = Pending { consumer: index, source: Source::Stored { stream: own, origin, sequence_number } };
             let dirty = &mut self.media.dirty_transports;
-            self.transports[consumer.transport].push_pending(consumer.transport, pending, dirty);
+            self.transports[transport].push_pending(transport, pending, dirty);
             self.media.load += 1;
         }
-        consumer.stream.sent.handle_nack(count);
+        stream.sent.handle_nack(count);
         self.trace_consumer(now, index, TraceEventType::Nack, TraceDirection::In, || TraceInfo::Nothing {});
     }
 }

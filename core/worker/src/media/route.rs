@@ -102,8 +102,7 @@ impl Worker {
         let mapped_ssrc = entity.mapped_ssrc();
         for consumer in &producer.consumers {
             let consumer = &mut self.consumers[*consumer];
-            if consumer.mapped_ssrc() == mapped_ssrc {
-                consumer.producer_stream = Some(stream);
+            if consumer.handle_new_stream(mapped_ssrc, stream) && !consumer.is_pipe() {
                 self.output.notify(&consumer.id, Event::ConsumerScore(consumer.score(producer)));
             }
         }
@@ -210,7 +209,9 @@ impl Worker {
         self.output.notify(&producer.id, Event::ProducerScore(producer.score_event()));
         for consumer in &producer.consumers {
             let consumer = &self.consumers[*consumer];
-            self.output.notify(&consumer.id, Event::ConsumerScore(consumer.score(producer)));
+            if !consumer.is_pipe() {
+                self.output.notify(&consumer.id, Event::ConsumerScore(consumer.score(producer)));
+            }
         }
     }
 

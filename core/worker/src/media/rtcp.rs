@@ -37,20 +37,24 @@ impl Worker {
                     }
                 }
                 Ok(Packet::Nack(nack)) => {
-                    if let Some(consumer) = self.consumer_by_ssrc(transport, nack.media_ssrc) {
-                        self.handle_nack(now, consumer, nack.sequence_numbers());
+                    if let Some((consumer, stream)) = self.stream_by_ssrc(transport, nack.media_ssrc) {
+                        self.handle_nack(now, consumer, stream, nack.sequence_numbers());
                     }
                 }
                 Ok(Packet::Pli(pli)) => {
-                    if let Some(consumer) = self.consumer_by_ssrc(transport, pli.media_ssrc) {
-                        self.consumers[consumer].stream.sent.handle_pli();
+                    if let Some((consumer, stream)) = self.stream_by_ssrc(transport, pli.media_ssrc) {
+                        if let Some(stream) = self.consumers[consumer].stream_mut(stream) {
+                            stream.sent.handle_pli();
+                        }
                         self.handle_key_frame_request(now, consumer, TraceEventType::Pli, pli.media_ssrc);
                     }
                 }
                 Ok(Packet::Fir(fir)) => {
                     for entry in fir.entries() {
-                        if let Some(consumer) = self.consumer_by_ssrc(transport, entry.ssrc) {
-                            self.consumers[consumer].stream.sent.handle_fir();
+                        if let Some((consumer, stream)) = self.stream_by_ssrc(transport, entry.ssrc) {
+                            if let Some(stream) = self.consumers[consumer].stream_mut(stream) {
+                                stream.sent.handle_fir();
+                            }
                             self.handle_key_frame_request(now, consumer, TraceEventType::Fir, entry.ssrc);
                         }
                     }
@@ -61,7 +65,9 @@ impl Worker {
                             XrBlock::ReceiverReferenceTime(ntp) => {
                                 let time = ReferenceTime { ssrc: report.ssrc, compact: ntp.compact(), at: now };
                                 for consumer in &self.transports[transport].consumers {
-                                    self.consumers[*consumer].stream.reference_time = Some(time);
+                                    for stream in self.consumers[*consumer].streams_mut() {
+                                        stream.reference_time = Some(time);
+                                    }
                                 }
                             }
                             XrBlock::Dlrr(items) => {
@@ -81,8 +87,10 @@ impl Worker {
         }
     }
 
-    fn consumer_by_ssrc(&self, transport: usize, ssrc: u32) -> Option<usize> {
-        self.transports[transport].consumers_by_ssrc.get(&ssrc).copied()
+    /// The consumer that sends media on that SSRC, and the index of its stream.
+    fn stream_by_ssrc(&self, transport: usize, ssrc: u32) -> Option<(usize, u8)> {
+        let consumer = *self.transports[transport].consumers_by_ssrc.get(&ssrc)?;
+        Some((consumer, self.consumers[consumer].stream_by_ssrc(ssrc)?))
     }
 
     fn handle_sender_report(&mut self, now: Instant, transport: usize, info: &SenderInfo) {
@@ -111,10 +119,12 @@ impl Worker {
     }
 
     fn handle_report_block(&mut self, now: Instant, transport: usize, block: &ReportBlock) {
-        let Some(index) = self.consumer_by_ssrc(transport, block.ssrc) else { return };
-        let stream = &mut self.consumers[index].stream;
-        stream.sent.handle_report_block(self.clock.ntp(now), block);
-        if stream.score.update(stream.sent.totals()).is_some() {
+        let Some((index, stream)) = self.stream_by_ssrc(transport, block.ssrc) else { return };
+        let ntp = self.clock.ntp(now);
+        let consumer = &mut self.consumers[index];
+        let Some(stream) = consumer.stream_mut(stream) else { return };
+        stream.sent.handle_report_block(ntp, block);
+        if stream.score.update(stream.sent.totals()).is_some() && !consumer.is_pipe() {
             self.announce_consumer_score(index);
         }
     }

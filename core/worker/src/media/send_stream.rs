@@ -83,16 +83,21 @@ pub struct Rtx {
 }
 
 impl SendStream {
-    /// The stream for the only encoding of these (normalized) parameters.
+    /// The stream for the encoding of that index of these (normalized) parameters.
     ///
     /// # Errors
-    /// A `TypeError` if the encoding has no codec or SSRC.
-    pub fn new(kind: MediaKind, parameters: &RtpParameters, ignore_dtx: bool) -> Result<SendStream, Refusal> {
+    /// A `TypeError` if there is no such encoding, or it has no codec or SSRC.
+    pub fn new(
+        kind: MediaKind,
+        parameters: &RtpParameters,
+        index: usize,
+        ignore_dtx: bool,
+    ) -> Result<SendStream, Refusal> {
         let encoding =
-            parameters.encodings.first().ok_or_else(|| Refusal::type_error("empty rtpParameters.encodings"))?;
+            parameters.encodings.get(index).ok_or_else(|| Refusal::type_error("too few rtpParameters.encodings"))?;
         let ssrc =
             encoding.ssrc.ok_or_else(|| Refusal::type_error("invalid encoding in rtpParameters (missing ssrc)"))?;
-        let mut params = stream_params(ssrc, 0, encoding, parameters)
+        let mut params = stream_params(ssrc, index, encoding, parameters)
             .ok_or_else(|| Refusal::type_error("invalid codecPayloadType"))?;
         let sends_key_frames = rtp_parameters::media_codec(parameters, encoding)
             .and_then(rtp_parameters::mime_type)
@@ -332,7 +337,7 @@ mod tests {
             serde_json::from_value(serde_json::json!({"codecs": codecs, "encodings": [encoding]}))
                 .expect("well-formed");
         rtp_parameters::normalize(&mut parameters).expect("right");
-        SendStream::new(MediaKind::Video, &parameters, ignore_dtx).expect("right")
+        SendStream::new(MediaKind::Video, &parameters, 0, ignore_dtx).expect("right")
     }
 
     fn packet(sequence_number: u16, key_frame: bool) -> Packet {

@@ -188,7 +188,7 @@ impl Worker {
     pub fn connect_consumer(&mut self, now: Instant, index: usize) {
         let consumer = &mut self.consumers[index];
         consumer.transport_connected = true;
-        consumer.stream.require_sync();
+        consumer.require_sync();
         self.request_key_frame(now, index);
     }
 
@@ -201,7 +201,7 @@ impl Worker {
     pub fn resume_consumer(&mut self, now: Instant, index: usize) {
         let consumer = &mut self.consumers[index];
         if std::mem::replace(&mut consumer.paused, false) {
-            consumer.stream.require_sync();
+            consumer.require_sync();
             self.request_key_frame(now, index);
         }
     }
@@ -236,7 +236,7 @@ impl Worker {
         for consumer in &producer.consumers {
             let consumer = &mut self.consumers[*consumer];
             consumer.producer_paused = false;
-            consumer.stream.require_sync();
+            consumer.require_sync();
             self.output.notify(&consumer.id, Event::ProducerResume);
         }
         if producer.kind == MediaKind::Video {
@@ -252,17 +252,19 @@ impl Worker {
         self.output.notify(&self.consumers[index].id, Event::ProducerClose);
     }
 
-    /// Asks a consumer's producer for a key frame, if the consumer would forward it.
+    /// Asks a consumer's producer for a key frame of each stream that the consumer would forward.
     pub fn request_key_frame(&mut self, now: Instant, index: usize) {
         let consumer = &self.consumers[index];
         if consumer.kind != MediaKind::Video || !consumer.is_active() {
             return;
         }
         let producer = &mut self.producers[consumer.producer];
-        if let Some(stream) = consumer.producer_stream.and_then(|stream| producer.streams.get(stream)) {
-            producer.key_frames.handle_request(now, stream.ssrc());
-            self.poll_producer(now, self.consumers[index].producer);
+        for stream in consumer.producer_streams() {
+            if let Some(stream) = producer.streams.get(stream) {
+                producer.key_frames.handle_request(now, stream.ssrc());
+            }
         }
+        self.poll_producer(now, self.consumers[index].producer);
     }
 }
 

@@ -34,12 +34,13 @@ impl Worker {
         });
     }
 
-    /// A packet has been written for a consumer.
+    /// A packet has been written for a consumer, of its stream of that index.
     pub(super) fn trace_sent(
         clock: &Clock,
         output: &mut Output,
         now: Instant,
         consumer: &Consumer,
+        stream: u8,
         written: &Written,
         is_key_frame: bool,
     ) {
@@ -51,8 +52,9 @@ impl Worker {
         if !consumer.trace.contains(kind) {
             return;
         }
+        let Some(stream) = consumer.streams().nth(stream.into()) else { return };
         let header = &written.header;
-        let mid = consumer.stream.extensions().iter().any(|(kind, _)| *kind == ExtensionKind::Mid);
+        let mid = stream.extensions().iter().any(|(kind, _)| *kind == ExtensionKind::Mid);
         let info = TraceInfo::Rtp(RtpPacketInfo {
             payload_type: header.payload_type,
             sequence_number: header.sequence_number,
@@ -64,11 +66,11 @@ impl Worker {
             payload_size: written.payload_len as u64,
             spatial_layer: 0,
             temporal_layer: 0,
-            mid: mid.then(|| String::from_utf8_lossy(consumer.stream.mid()).into_owned()),
+            mid: mid.then(|| String::from_utf8_lossy(stream.mid()).into_owned()),
             rid: None,
             rrid: None,
             wide_sequence_number: written.transport_sequence,
-            is_rtx: consumer.stream.rtx_ssrc() == Some(header.ssrc),
+            is_rtx: stream.rtx_ssrc() == Some(header.ssrc),
         });
         let trace = Trace { trace_type: kind, timestamp: clock.millis(now), direction: TraceDirection::Out, info };
         output.notify(&consumer.id, Event::Trace(trace));

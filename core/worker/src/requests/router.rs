@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use sfu_channel::dump::RouterDump;
 use sfu_channel::request::{
-    CreateDirectTransport, CreatePlainTransport, CreateWebRtcTransport, Request, TransportOptions,
+    CreateDirectTransport, CreatePipeTransport, CreatePlainTransport, CreateWebRtcTransport, Request, TransportOptions,
 };
 use sfu_channel::response::{Refusal, Reply};
 
 use super::{Outcome, unknown_method, unsupported};
 use crate::registry::EntityKey;
-use crate::transport::{Kind, PlainTransport, Protection, Transport, WebRtcTransport};
+use crate::transport::{Kind, PipeTransport, PlainTransport, Protection, Transport, WebRtcTransport};
 use crate::worker::Worker;
 
 pub(super) fn handle(worker: &mut Worker, now: Instant, router: usize, request: Request) -> Outcome {
@@ -22,7 +22,7 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, router: usize, request: 
         Request::RouterCreateWebRtcTransportWithServer(request) => {
             Err(Refusal::error(format!("WebRtcServer with ID {} not found", request.web_rtc_server_id)))
         }
-        Request::RouterCreatePipeTransport(_) => Err(unsupported("PipeTransports are")),
+        Request::RouterCreatePipeTransport(request) => create_pipe_transport(worker, now, router, request),
         Request::RouterCreateDirectTransport(request) => create_direct_transport(worker, now, router, request),
         Request::RouterCloseTransport(request) => {
             let transport = worker.find_transport(router, &request.transport_id)?;
@@ -60,6 +60,17 @@ fn create_plain_transport(worker: &mut Worker, now: Instant, router: usize, requ
     let plain = PlainTransport::new(key, &request, &mut worker.sockets)?;
     let protection = plain.initial_protection();
     let kind = Kind::Plain(Box::new(plain));
+    let transport = Transport::new(request.transport_id, router, kind, protection, &request.options);
+    add_transport(worker, now, router, transport)
+}
+
+fn create_pipe_transport(worker: &mut Worker, now: Instant, router: usize, request: CreatePipeTransport) -> Outcome {
+    worker.registry.check_free(&request.transport_id)?;
+    check_options(&request.options)?;
+    let key = worker.transports.vacant_key();
+    let pipe = PipeTransport::new(key, &request, &mut worker.sockets)?;
+    let protection = pipe.initial_protection();
+    let kind = Kind::Pipe(Box::new(pipe));
     let transport = Transport::new(request.transport_id, router, kind, protection, &request.options);
     add_transport(worker, now, router, transport)
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sfu_channel::IceRole;
 use sfu_channel::dump::{
-    PlainTransportDump, RecvRtpHeaderExtensions, RtpListenerDump, TransportDump, WebRtcTransportDump,
+    PipeTransportDump, PlainTransportDump, RecvRtpHeaderExtensions, RtpListenerDump, TransportDump, WebRtcTransportDump,
 };
 use sfu_channel::reply::{IceRestarted, PlainConnected, Produced, WebRtcConnected};
 use sfu_channel::request::{Bitrate, Consume, Method, Produce, Request, TransportConnect};
@@ -34,7 +34,7 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
                 worker.handle_ice_events(now, index);
                 Ok(Some(Reply::IceRestarted(IceRestarted { ice_parameters })))
             }
-            Kind::Plain(_) | Kind::Direct => Err(unknown_method(Request::TransportRestartIce.method())),
+            Kind::Plain(_) | Kind::Pipe(_) | Kind::Direct => Err(unknown_method(Request::TransportRestartIce.method())),
         },
         Request::TransportSetMaxIncomingBitrate(Bitrate { bitrate }) => {
             transport.max_incoming_bitrate = bitrate;
@@ -112,6 +112,13 @@ fn connect(worker: &mut Worker, now: Instant, index: usize, request: &TransportC
             }
             Reply::PlainConnected(PlainConnected { tuple, rtcp_tuple, srtp_parameters })
         }
+        Kind::Pipe(pipe) => {
+            if let Some(protection) = pipe.connect(request, &worker.sockets, worker.config.srtp_backend)? {
+                transport.protection = protection;
+            }
+            let tuple = Some(pipe.tuple(&worker.sockets));
+            Reply::PlainConnected(PlainConnected { tuple, ..PlainConnected::default() })
+        }
         Kind::Direct => return Err(unknown_method(Method::TransportConnect)),
     };
     worker.handle_dtls_events(now, index);
@@ -187,6 +194,12 @@ pub(super) fn dump(worker: &Worker, index: usize) -> Reply {
             tuple: plain.tuple(&worker.sockets),
             rtcp_tuple: plain.rtcp_tuple(&worker.sockets),
             srtp_parameters: plain.srtp_parameters(),
+        }),
+        Kind::Pipe(pipe) => Reply::PipeTransportDump(PipeTransportDump {
+            base,
+            tuple: pipe.tuple(&worker.sockets),
+            rtx: pipe.rtx(),
+            srtp_parameters: pipe.srtp_parameters(),
         }),
         Kind::Direct => Reply::DirectTransportDump(base),
     }
@@ -273,6 +286,10 @@ fn stats(worker: &mut Worker, now: Instant, index: usize) -> TransportStat {
             stat.comedia = Some(plain.comedia());
             stat.tuple = Some(plain.tuple(&worker.sockets));
             stat.rtcp_tuple = plain.rtcp_path.and_then(|_| plain.rtcp_tuple(&worker.sockets));
+        }
+        Kind::Pipe(pipe) => {
+            stat.stat_type = TransportStatType::PipeTransport;
+            stat.tuple = Some(pipe.tuple(&worker.sockets));
         }
         Kind::Direct => stat.stat_type = TransportStatType::DirectTransport,
     }

@@ -2,11 +2,13 @@
 //! that use it.
 //!
 //! The kinds differ in how they find and authenticate the peer: [`webrtc`] by ICE and DTLS, [`plain`] by being told or
-//! by the first packet. Both end in the same things: a [`Path`] to send to, and a [`Protection`]. The peer of a direct
+//! by the first packet, [`pipe`] by being told. Both end in the same things: a [`Path`] to send to, and a [`Protection`]. The peer of a direct
 //! transport is the library itself, and the payload channel is the way to it.
 
 pub mod connections;
+pub mod pipe;
 pub mod plain;
+mod srtp_key;
 mod traffic;
 pub mod webrtc;
 
@@ -19,6 +21,7 @@ use sfu_channel::response::Refusal;
 use sfu_proto::rtp::{ExtensionIds, ExtensionKind};
 use sfu_proto::srtp;
 
+pub use pipe::PipeTransport;
 pub use plain::PlainTransport;
 pub use traffic::Traffic;
 pub use webrtc::WebRtcTransport;
@@ -27,6 +30,7 @@ use crate::consumer::Consumer;
 use crate::media::Pending;
 use crate::media::congestion_feedback::CongestionFeedback;
 use crate::media::rtp_listener::RtpListener;
+use crate::media::send_stream::SendStream;
 use crate::sockets::Sockets;
 use crate::trace::TraceTypes;
 
@@ -71,6 +75,8 @@ pub enum Kind {
     WebRtc(Box<WebRtcTransport>),
     /// RTP without ICE and DTLS.
     Plain(Box<PlainTransport>),
+    /// RTP between routers.
+    Pipe(Box<PipeTransport>),
     /// The library's own, over the payload channel.
     Direct,
 }
@@ -170,6 +176,7 @@ impl Transport {
         match &self.kind {
             Kind::WebRtc(webrtc) => webrtc.path(),
             Kind::Plain(plain) => plain.path,
+            Kind::Pipe(pipe) => pipe.path,
             Kind::Direct => None,
         }
     }
@@ -180,6 +187,7 @@ impl Transport {
             Kind::WebRtc(webrtc) => webrtc.path(),
             Kind::Plain(plain) if plain.rtcp_mux() => plain.path,
             Kind::Plain(plain) => plain.rtcp_path,
+            Kind::Pipe(pipe) => pipe.path,
             Kind::Direct => None,
         }
     }
@@ -225,13 +233,15 @@ impl Transport {
         self.consumers.push(index);
         self.consumers_by_ssrc.extend(media.map(|ssrc| (ssrc, index)));
         self.consumers_by_rtx_ssrc.extend(rtx.map(|ssrc| (ssrc, index)));
-        consumer.stream.continue_after(|ssrc| self.last_sequence_numbers.get(&ssrc).copied());
+        for stream in consumer.streams_mut() {
+            stream.continue_after(|ssrc| self.last_sequence_numbers.get(&ssrc).copied());
+        }
         Ok(())
     }
 
     /// Forgets a consumer that is closed.
     pub fn forget_consumer(&mut self, index: usize, consumer: &Consumer) {
-        self.last_sequence_numbers.extend(consumer.stream.last_numbers());
+        self.last_sequence_numbers.extend(consumer.streams().flat_map(SendStream::last_numbers));
         self.consumers.retain(|known| *known != index);
         self.consumers_by_ssrc.retain(|_, known| *known != index);
         self.consumers_by_rtx_ssrc.retain(|_, known| *known != index);
@@ -243,6 +253,7 @@ impl Transport {
         match &mut self.kind {
             Kind::WebRtc(webrtc) => webrtc.close(sockets),
             Kind::Plain(plain) => plain.close(sockets),
+            Kind::Pipe(pipe) => pipe.close(sockets),
             Kind::Direct => {}
         }
     }

@@ -3,14 +3,12 @@
 
 use std::net::SocketAddr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use sfu_channel::request::{CreatePlainTransport, TransportConnect};
-use sfu_channel::{ListenInfo, SrtpCryptoSuite, SrtpParameters, TransportTuple};
+use sfu_channel::{ListenInfo, SrtpParameters, TransportTuple};
 use sfu_proto::srtp;
 
+use super::srtp_key::LocalKey;
 use super::{Path, Protection};
-use crate::random::random_bytes;
 use crate::sockets::Sockets;
 use crate::transport::webrtc::protocol_name;
 use sfu_channel::response::Refusal;
@@ -26,32 +24,8 @@ pub struct PlainTransport {
     pub path: Option<Path>,
     /// The same for RTCP, if it has a socket of its own.
     pub rtcp_path: Option<Path>,
-    srtp: Option<Srtp>,
+    srtp: Option<LocalKey>,
     connect_called: bool,
-}
-
-/// The worker's side of the SRTP keys.
-struct Srtp {
-    suite: SrtpCryptoSuite,
-    /// Master key and salt of what goes out.
-    key: Vec<u8>,
-}
-
-impl std::fmt::Debug for Srtp {
-    /// Keeps the key out of logs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Srtp").field("suite", &self.suite).finish_non_exhaustive()
-    }
-}
-
-impl Srtp {
-    fn generate(suite: SrtpCryptoSuite) -> Result<Srtp, Refusal> {
-        Ok(Srtp { suite, key: random_bytes(suite.key_and_salt_len())? })
-    }
-
-    fn parameters(&self) -> SrtpParameters {
-        SrtpParameters { crypto_suite: self.suite, key_base64: BASE64.encode(&self.key) }
-    }
 }
 
 /// What a packet from some address is worth to a plain transport.
@@ -75,7 +49,7 @@ impl PlainTransport {
         request: &CreatePlainTransport,
         sockets: &mut Sockets,
     ) -> Result<PlainTransport, Refusal> {
-        let srtp = request.srtp_crypto_suite.map(Srtp::generate).transpose()?;
+        let srtp = request.srtp_crypto_suite.map(LocalKey::generate).transpose()?;
         let socket = sockets.listen(transport, &request.listen_info)?;
         let rtcp_socket = if request.rtcp_mux {
             None
@@ -129,30 +103,21 @@ impl PlainTransport {
         if self.connect_called {
             return Err(Refusal::error("connect() already called"));
         }
-        let srtp = match (&self.srtp, &request.srtp_parameters) {
-            (None, None) => None,
-            (None, Some(_)) => return Err(Refusal::type_error("invalid srtpParameters (SRTP not enabled)")),
-            (Some(_), None) => return Err(Refusal::type_error("missing srtpParameters (SRTP enabled)")),
-            (Some(own), Some(remote)) => Some(key_srtp(own, remote, backend)?),
-        };
+        let srtp = LocalKey::agree(self.srtp.as_ref(), request.srtp_parameters.as_ref(), backend)?;
         if !self.comedia {
-            // A v4-mapped IPv6 address is an IPv4 one.
-            let ip = request.ip.ok_or_else(|| Refusal::type_error("missing ip"))?.to_canonical();
-            let own = [Some(self.socket), self.rtcp_socket];
-            let other_family = |key: usize| sockets.get(key).is_some_and(|own| own.local.is_ipv4() != ip.is_ipv4());
-            if own.into_iter().flatten().any(other_family) {
-                return Err(Refusal::type_error("wrong ip (not of the family of the transport's listenIp)"));
-            }
-            let port = request.port.ok_or_else(|| Refusal::type_error("missing port"))?;
+            let own: Vec<usize> = std::iter::once(self.socket).chain(self.rtcp_socket).collect();
+            let remote = remote_address(request, sockets, &own)?;
             match (self.rtcp_socket, request.rtcp_port) {
                 (None, Some(_)) => return Err(Refusal::type_error("cannot set rtcpPort with rtcpMux enabled")),
                 (Some(_), None) => {
                     return Err(Refusal::type_error("missing rtcpPort (required with rtcpMux disabled)"));
                 }
-                (Some(socket), Some(port)) => self.rtcp_path = Some(Path { socket, remote: SocketAddr::new(ip, port) }),
+                (Some(socket), Some(port)) => {
+                    self.rtcp_path = Some(Path { socket, remote: SocketAddr::new(remote.ip(), port) })
+                }
                 (None, None) => {}
             }
-            self.path = Some(Path { socket: self.socket, remote: SocketAddr::new(ip, port) });
+            self.path = Some(Path { socket: self.socket, remote });
         }
         self.connect_called = true;
         Ok(srtp.map(|(regenerated, protection)| {
@@ -195,7 +160,7 @@ impl PlainTransport {
 
     /// The suite and key of what goes out, if it is protected.
     pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
-        self.srtp.as_ref().map(Srtp::parameters)
+        self.srtp.as_ref().map(LocalKey::parameters)
     }
 
     /// Closes the sockets.
@@ -207,35 +172,23 @@ impl PlainTransport {
     }
 }
 
-/// The SRTP sessions for our key and the peer's. The peer's suite wins; our key is made anew if that is another one.
-fn key_srtp(
-    own: &Srtp,
-    remote: &SrtpParameters,
-    backend: srtp::Backend,
-) -> Result<(Option<Srtp>, Protection), Refusal> {
-    let remote_key = BASE64
-        .decode(&remote.key_base64)
-        .map_err(|_| Refusal::type_error("invalid srtpParameters.keyBase64 (not base64)"))?;
-    if remote_key.len() != remote.crypto_suite.key_and_salt_len() {
-        return Err(Refusal::type_error("invalid decoded SRTP key length"));
+/// The peer's address (of RTP) in a request to connect, if these sockets can send to it.
+///
+/// # Errors
+/// A `TypeError` that names what is missing or wrong.
+pub(super) fn remote_address(
+    request: &TransportConnect,
+    sockets: &Sockets,
+    own: &[usize],
+) -> Result<SocketAddr, Refusal> {
+    // A v4-mapped IPv6 address is an IPv4 one.
+    let ip = request.ip.ok_or_else(|| Refusal::type_error("missing ip"))?.to_canonical();
+    let other_family = |key: &usize| sockets.get(*key).is_some_and(|own| own.local.is_ipv4() != ip.is_ipv4());
+    if own.iter().any(other_family) {
+        return Err(Refusal::type_error("wrong ip (not of the family of the transport's listenIp)"));
     }
-    let regenerated = if remote.crypto_suite == own.suite { None } else { Some(Srtp::generate(remote.crypto_suite)?) };
-    let own = regenerated.as_ref().unwrap_or(own);
-    let suite = suite(remote.crypto_suite);
-    let sender = srtp::Sender::new(backend, suite, &own.key)
-        .map_err(|error| Refusal::error(format!("error creating SRTP sending session: {error}")))?;
-    let receiver = srtp::Receiver::new(backend, suite, &remote_key)
-        .map_err(|error| Refusal::error(format!("error creating SRTP receiving session: {error}")))?;
-    Ok((regenerated, Protection::Srtp { sender, receiver }))
-}
-
-fn suite(suite: SrtpCryptoSuite) -> srtp::Suite {
-    match suite {
-        SrtpCryptoSuite::AeadAes256Gcm => srtp::Suite::AeadAes256Gcm,
-        SrtpCryptoSuite::AeadAes128Gcm => srtp::Suite::AeadAes128Gcm,
-        SrtpCryptoSuite::AesCm128HmacSha1_80 => srtp::Suite::AesCm128HmacSha1_80,
-        SrtpCryptoSuite::AesCm128HmacSha1_32 => srtp::Suite::AesCm128HmacSha1_32,
-    }
+    let port = request.port.ok_or_else(|| Refusal::type_error("missing port"))?;
+    Ok(SocketAddr::new(ip, port))
 }
 
 /// The tuple of a socket and, once it is known, the peer.
