@@ -1,5 +1,6 @@
 //! Solutions of the exercises of chapter 01. Try yours first.
 
+// ANCHOR: uses
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -10,6 +11,7 @@ use nix::sys::socket::{
 };
 
 use crate::echo;
+// ANCHOR_END: uses
 
 // ANCHOR: serve_patiently
 /// A read that times out fails, and `echo` ends the connection on any failure.

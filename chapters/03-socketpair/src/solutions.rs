@@ -1,5 +1,6 @@
 //! Solutions of the exercises of chapter 03. Try yours first.
 
+// ANCHOR: uses
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::frame::{CHUNK, MAX_MESSAGE};
 use crate::{Decoder, Error, encode};
+// ANCHOR_END: uses
 
 // ANCHOR: parse_netstring
 /// The length is checked digit by digit, so that a stranger who sends digits for ever is refused at the eighth.

@@ -1,5 +1,6 @@
 //! Solutions of the exercises of chapter 04. Try yours first.
 
+// ANCHOR: uses
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
@@ -7,10 +8,12 @@ use std::time::Instant;
 
 use ch01_simplest_server::{CHUNK, read_some};
 
-use crate::exercises::{AlarmClock, BACKLOG, Drained};
 use crate::poll::{Epoll, Events, Interest, Token, Trigger};
 use crate::server::write_what_fits;
 use crate::wake::EventFd;
+// ANCHOR_END: uses
+
+use crate::exercises::{AlarmClock, BACKLOG, Drained};
 
 // ANCHOR: drain
 /// A read that brings less than it was asked for does not mean that nothing is left: only `EAGAIN` does, or the end.

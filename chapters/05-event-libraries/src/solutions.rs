@@ -1,5 +1,6 @@
 //! Solutions of the exercises of chapter 05. Try yours first.
 
+// ANCHOR: uses
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
@@ -11,6 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::drivers::TURN;
 use crate::forwarder::{BUFFER, Forwarder, Route};
+// ANCHOR_END: uses
 
 // ANCHOR: expire
 /// No clock is read: the driver says what time it is, and is told when to come back.
