@@ -83,15 +83,12 @@ pub fn wait(signals: &Signals, listener: Option<&TcpListener>, deadline: Option<
         if let Some(signal) = signals.next()? {
             return Ok(Wake::Signal(signal));
         }
-        let timeout = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-            Some(Duration::ZERO) => return Ok(Wake::Deadline),
-            // Whole milliseconds, rounded up: rounded down, the last one would be spent turning in this loop.
-            Some(left) => PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX),
-            None => PollTimeout::NONE,
-        };
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Ok(Wake::Deadline);
+        }
         let mut sources = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
         sources.extend(listener.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut sources, timeout) {
+        match poll(&mut sources, time_left(deadline)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -99,6 +96,16 @@ pub fn wait(signals: &Signals, listener: Option<&TcpListener>, deadline: Option<
         if signals.any() != Some(true) && others.iter().any(|source| source.any() == Some(true)) {
             return Ok(Wake::Connection);
         }
+    }
+}
+
+/// How long `poll` may wait until a deadline: whole milliseconds, rounded up, since rounded down the last one would be spent
+/// turning round and round.
+pub fn time_left(deadline: Option<Instant>) -> PollTimeout {
+    let Some(deadline) = deadline else { return PollTimeout::NONE };
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => PollTimeout::ZERO,
+        left => PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX),
     }
 }
 // ANCHOR_END: wait

@@ -1,5 +1,6 @@
 //! Speaking and listening at once, on one descriptor and one thread.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd};
@@ -23,15 +24,13 @@ pub struct Duplex {
     incoming: Decoder,
     /// Whether the peer has said that it will send no more.
     ended: bool,
-    outgoing: Vec<u8>,
-    /// How much of `outgoing` the kernel has taken.
-    sent: usize,
+    outgoing: Outgoing,
 }
 
 impl Duplex {
     /// Takes over one end of a socketpair, or any connected unix stream.
     pub fn new(stream: UnixStream) -> Duplex {
-        Duplex { stream, incoming: Decoder::default(), ended: false, outgoing: Vec::new(), sent: 0 }
+        Duplex { stream, incoming: Decoder::default(), ended: false, outgoing: Outgoing::default() }
     }
 
     /// Puts a message into the queue. It goes out during the next [`receive`](Duplex::receive) or
@@ -40,11 +39,10 @@ impl Duplex {
     /// # Errors
     /// [`Error::TooLong`], and [`Error::Full`] when [`MAX_WAITING`] bytes wait already.
     pub fn send(&mut self, message: &[u8]) -> Result<(), Error> {
-        if self.unsent() >= MAX_WAITING {
-            return Err(Error::Full { waiting: self.unsent() });
+        if self.outgoing.waiting() >= MAX_WAITING {
+            return Err(Error::Full { waiting: self.outgoing.waiting() });
         }
-        self.outgoing.extend_from_slice(&encode(message)?);
-        Ok(())
+        self.outgoing.push(message)
     }
 
     /// Waits for a message, and sends what is queued meanwhile; `None` is the peer's goodbye.
@@ -68,7 +66,7 @@ impl Duplex {
     /// # Errors
     /// [`Error::Full`] when the peer talks on and on, and those of the system calls.
     pub fn flush(&mut self) -> Result<(), Error> {
-        while self.unsent() > 0 {
+        while self.outgoing.waiting() > 0 {
             if self.incoming.waiting() >= MAX_WAITING {
                 return Err(Error::Full { waiting: self.incoming.waiting() });
             }
@@ -85,10 +83,6 @@ impl Duplex {
         self.flush()?;
         Ok(self.stream.shutdown(Shutdown::Write)?)
     }
-
-    fn unsent(&self) -> usize {
-        self.outgoing.len() - self.sent
-    }
 }
 // ANCHOR_END: duplex
 
@@ -98,7 +92,7 @@ impl Duplex {
     fn turn(&mut self) -> Result<(), Error> {
         let mut wanted = PollFlags::empty();
         wanted.set(PollFlags::POLLIN, !self.ended);
-        wanted.set(PollFlags::POLLOUT, self.unsent() > 0);
+        wanted.set(PollFlags::POLLOUT, self.outgoing.waiting() > 0);
         let mut polled = [PollFd::new(self.stream.as_fd(), wanted)];
         match poll(&mut polled, PollTimeout::NONE) {
             Err(Errno::EINTR) => return Ok(()),
@@ -109,45 +103,96 @@ impl Duplex {
         let over = PollFlags::POLLHUP | PollFlags::POLLERR;
         // First what the peer has said: it may have said it and died.
         if !self.ended && ready.intersects(PollFlags::POLLIN | over) {
-            self.read_once()?;
+            let more = read_once(&self.stream, &mut self.incoming);
+            self.ended = !matches!(more, Ok(true));
+            more?;
         }
-        if self.unsent() > 0 && ready.intersects(PollFlags::POLLOUT | over) {
-            self.write_once()?;
-        }
-        Ok(())
-    }
-
-    fn read_once(&mut self) -> Result<(), Error> {
-        let mut chunk = [0; CHUNK];
-        match recv(self.stream.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT) {
-            Ok(0) => self.ended = true,
-            Ok(length) => self.incoming.push(&chunk[..length]),
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            Err(error) => {
-                self.ended = true;
-                return Err(Error::Io(error.into()));
-            }
+        if self.outgoing.waiting() > 0 && ready.intersects(PollFlags::POLLOUT | over) {
+            self.outgoing.write_once(&self.stream)?;
         }
         Ok(())
     }
+}
 
-    fn write_once(&mut self) -> Result<(), Error> {
+/// Reads once what is there, without waiting; returns whether more may come.
+///
+/// # Errors
+/// Those of `recv`.
+pub fn read_once(stream: &UnixStream, incoming: &mut Decoder) -> io::Result<bool> {
+    let mut chunk = [0; CHUNK];
+    match recv(stream.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT) {
+        Ok(0) => return Ok(false),
+        Ok(length) => incoming.push(&chunk[..length]),
+        Err(Errno::EAGAIN | Errno::EINTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(true)
+}
+
+/// Frames that wait to be sent.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    bytes: VecDeque<u8>,
+}
+
+impl Outgoing {
+    /// Adds a message.
+    ///
+    /// # Errors
+    /// [`Error::TooLong`]; nothing of it was added.
+    pub fn push(&mut self, message: &[u8]) -> Result<(), Error> {
+        self.bytes.extend(encode(message)?);
+        Ok(())
+    }
+
+    /// How many bytes wait.
+    pub fn waiting(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Writes once what the kernel takes, without waiting.
+    ///
+    /// # Errors
+    /// Those of `send`. Nobody will ever take the rest, and nothing waits any more.
+    pub fn write_once(&mut self, stream: &UnixStream) -> io::Result<()> {
         // Never waits (DONTWAIT), and a dead peer is an error rather than a deadly signal (NOSIGNAL).
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        match send(self.stream.as_raw_fd(), &self.outgoing[self.sent..], flags) {
-            Ok(length) => self.sent += length,
+        match send(stream.as_raw_fd(), self.bytes.as_slices().0, flags) {
+            Ok(length) => drop(self.bytes.drain(..length)),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
             Err(error) => {
-                // Nobody will ever take it. What the peer has said before can still be received.
-                self.sent = self.outgoing.len();
-                return Err(Error::Io(error.into()));
+                // What the peer has said before can still be received.
+                self.bytes.clear();
+                return Err(error.into());
             }
-        }
-        if self.unsent() == 0 {
-            self.outgoing.clear();
-            self.sent = 0;
         }
         Ok(())
     }
-    // ANCHOR_END: turn
+}
+// ANCHOR_END: turn
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    /// A conversation in which something always waits must not keep what has long been sent.
+    #[test]
+    fn what_the_kernel_has_taken_is_not_kept() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut outgoing = Outgoing::default();
+        let mut taken = vec![0; 64 * 1024];
+        // More than the kernel holds, and from then on as much again as the peer takes.
+        for round in 0..200 {
+            outgoing.push(&[7; 64 * 1024 - 4]).unwrap();
+            outgoing.write_once(&ours).unwrap();
+            while outgoing.waiting() > 1024 * 1024 {
+                theirs.read_exact(&mut taken).unwrap();
+                outgoing.write_once(&ours).unwrap();
+            }
+            assert!(round < 20 || outgoing.waiting() > 0, "the queue ran empty");
+        }
+        let kept = outgoing.bytes.capacity();
+        assert!(kept <= 4 * 1024 * 1024, "{kept} bytes are kept for {}", outgoing.waiting());
+    }
 }

@@ -1,17 +1,17 @@
 //! The client's end: requests out, everything else in, on one thread that never waits for one thing alone.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use ch03_socketpair::frame::CHUNK;
-use ch03_socketpair::{Decoder, encode};
+use ch02_processes_and_signals::signals::time_left;
+use ch03_socketpair::Decoder;
+use ch03_socketpair::duplex::{Outgoing, read_once};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::poll::{PollFd, PollFlags, poll};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -65,7 +65,7 @@ pub struct Channel {
     process: Option<OwnedFd>,
     ledger: Ledger,
     incoming: Decoder,
-    outgoing: VecDeque<u8>,
+    outgoing: Outgoing,
     /// Whether the worker is to be told that there will be no more requests.
     finished: bool,
     /// Whether nothing more will come from the worker.
@@ -84,7 +84,7 @@ impl Channel {
             process: None,
             ledger: Ledger::default(),
             incoming: Decoder::default(),
-            outgoing: VecDeque::new(),
+            outgoing: Outgoing::default(),
             finished: false,
             ended: false,
             kept: VecDeque::new(),
@@ -115,17 +115,14 @@ impl Channel {
         if let Some(field) = [Some(method), handler].into_iter().flatten().find(|field| field.contains(':')) {
             return Err(Error::Colon(field.to_owned()));
         }
-        let (requests, bytes) = (self.ledger.waiting(), self.outgoing.len());
+        let (requests, bytes) = (self.ledger.waiting(), self.outgoing.waiting());
         if requests >= MAX_REQUESTS || bytes >= MAX_UNSENT {
             return Err(Error::Busy { requests, bytes });
         }
         let request = self.ledger.begin(Instant::now(), patience, method, handler, data);
-        match encode(request.to_text().as_bytes()) {
-            Ok(frame) => self.outgoing.extend(frame),
-            Err(too_long) => {
-                self.ledger.cancel(request.id);
-                return Err(too_long.into());
-            }
+        if let Err(too_long) = self.outgoing.push(request.to_text().as_bytes()) {
+            self.ledger.cancel(request.id);
+            return Err(too_long.into());
         }
         Ok(request.id)
     }
@@ -134,7 +131,7 @@ impl Channel {
     /// Says goodbye: once all requests are sent, the worker is told that there will be no more. Its answers still come.
     pub fn finish(&mut self) {
         self.finished = true;
-        if self.outgoing.is_empty() {
+        if self.outgoing.waiting() == 0 {
             // It fails if there is nobody any more, who then needs no goodbye.
             let _ = self.to_worker.shutdown(Shutdown::Write);
         }
@@ -220,67 +217,48 @@ impl Channel {
     /// Sleeps until something can be done, a request's time is over or `until` has come; then reads once, writes once.
     fn turn(&mut self, until: Option<Instant>) -> io::Result<Turn> {
         let deadline = [until, self.ledger.poll_timeout()].into_iter().flatten().min();
+        let unsent = self.outgoing.waiting() > 0;
         let mut sources = vec![PollFd::new(self.from_worker.as_fd(), PollFlags::POLLIN)];
         sources.extend(self.process.as_ref().map(|process| PollFd::new(process.as_fd(), PollFlags::POLLIN)));
-        if !self.outgoing.is_empty() {
-            sources.push(PollFd::new(self.to_worker.as_fd(), PollFlags::POLLOUT));
-        }
-        match poll(&mut sources, timeout(deadline)) {
+        sources.extend(unsent.then(|| PollFd::new(self.to_worker.as_fd(), PollFlags::POLLOUT)));
+        match poll(&mut sources, time_left(deadline)) {
             Ok(0) => return Ok(Turn::Silence),
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(Turn::Progress),
             Err(error) => return Err(error.into()),
         }
-        let readable = sources[0].any() == Some(true);
-        let dead = self.process.is_some() && sources[1].any() == Some(true);
-        let writable = !self.outgoing.is_empty() && sources.last().and_then(PollFd::any) == Some(true);
+        let ready = |source: &PollFd<'_>| source.any() == Some(true);
+        let readable = ready(&sources[0]);
+        let dead = self.process.is_some() && ready(&sources[1]);
+        let writable = unsent && sources.last().is_some_and(ready);
         if readable {
             // First what the worker has said: it may have said it and died.
-            if self.read_once()? == Turn::End {
-                return Ok(Turn::End);
+            match read_once(&self.from_worker, &mut self.incoming) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Turn::End),
+                // It has gone, and left requests unread. What it had said before is read by now.
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(Turn::End),
+                Err(error) => return Err(error),
             }
         } else if dead {
             // Somebody else may hold the worker's end open, so that there is no end of file. Nobody will say more there.
             return Ok(Turn::End);
         }
         if writable {
-            self.write_once()?;
+            match self.outgoing.write_once(&self.to_worker) {
+                Ok(()) if self.finished && self.outgoing.waiting() == 0 => self.finish(),
+                Ok(()) => {}
+                // A worker that no longer listens is of no use, if it lives at all: what it has said until now can still
+                // be read, and then there is end of file.
+                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                    self.from_worker.shutdown(Shutdown::Read)?;
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(Turn::Progress)
     }
     // ANCHOR_END: turn
-
-    fn read_once(&mut self) -> io::Result<Turn> {
-        let mut chunk = [0; CHUNK];
-        match recv(self.from_worker.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT) {
-            Ok(0) => return Ok(Turn::End),
-            Ok(length) => self.incoming.push(&chunk[..length]),
-            Err(Errno::EAGAIN | Errno::EINTR) => {}
-            // It has gone, and left requests unread. What it had said before is read by now.
-            Err(Errno::ECONNRESET) => return Ok(Turn::End),
-            Err(error) => return Err(error.into()),
-        }
-        Ok(Turn::Progress)
-    }
-
-    fn write_once(&mut self) -> io::Result<()> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        match send(self.to_worker.as_raw_fd(), self.outgoing.as_slices().0, flags) {
-            Ok(length) => drop(self.outgoing.drain(..length)),
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(()),
-            Err(Errno::EPIPE | Errno::ECONNRESET) => {
-                // A worker that no longer listens is of no use, if it lives at all: what it has said until now can still
-                // be read, and then there is end of file.
-                self.outgoing.clear();
-                self.from_worker.shutdown(Shutdown::Read)?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if self.finished && self.outgoing.is_empty() {
-            let _ = self.to_worker.shutdown(Shutdown::Write);
-        }
-        Ok(())
-    }
 }
 
 /// What a turn brought.
@@ -292,13 +270,4 @@ enum Turn {
     Silence,
     /// Nothing more will come.
     End,
-}
-
-/// How long `poll` may wait: whole milliseconds, rounded up, so that the last one is not spent turning round and round.
-fn timeout(deadline: Option<Instant>) -> PollTimeout {
-    let Some(deadline) = deadline else { return PollTimeout::NONE };
-    match deadline.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => PollTimeout::ZERO,
-        left => PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX),
-    }
 }

@@ -9,8 +9,7 @@
 //!
 //! They are those of mediasoup's channel from version 3.10.6 to 3.12.16.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 /// What stands for "none" in a request.
@@ -83,7 +82,7 @@ impl Request {
 // ANCHOR_END: request
 
 /// A request that was understood, and not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// What kind of mistake it was: `TypeError` for bad parameters, `Error` for the rest.
     pub error: String,
@@ -92,15 +91,13 @@ pub struct Refusal {
 }
 
 /// Something that has happened, which nobody asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Notification {
     /// Whom it happened to: an entity's id, or the worker's pid as a number.
-    #[serde(rename = "targetId")]
     pub target: Value,
     /// What it is: `running`, `score`…
     pub event: String,
     /// More about it; null is nothing.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub data: Value,
 }
 
@@ -120,26 +117,9 @@ pub enum FromWorker {
     Log(String),
 }
 
-/// Which fields there are says what it is.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Shape {
-    Refused {
-        id: u32,
-        #[serde(flatten)]
-        refusal: Refusal,
-    },
-    Accepted {
-        id: u32,
-        accepted: bool,
-        #[serde(default)]
-        data: Value,
-    },
-    Notification(Notification),
-}
-
 impl FromWorker {
-    /// Reads a message of the worker's: its first byte tells JSON from a line for the log.
+    /// Reads a message of the worker's. Its first byte tells JSON from a line for the log, and which fields there are says
+    /// what it is.
     ///
     /// # Errors
     /// [`Malformed`].
@@ -148,40 +128,34 @@ impl FromWorker {
         if text.starts_with(['D', 'W', 'E', 'X']) {
             return Ok(FromWorker::Log(text.to_owned()));
         }
-        let value: Value = serde_json::from_str(text).map_err(|error| Malformed::Json(error.to_string()))?;
-        match serde_json::from_value(value) {
-            Ok(Shape::Refused { id, refusal }) => Ok(FromWorker::Answer(id, Err(refusal))),
-            Ok(Shape::Accepted { id, accepted: true, data }) => Ok(FromWorker::Answer(id, Ok(data))),
-            Ok(Shape::Notification(notification)) => Ok(FromWorker::Notification(notification)),
-            Ok(Shape::Accepted { accepted: false, .. }) | Err(_) => Err(Malformed::Unknown),
+        let mut json: Value = serde_json::from_str(text).map_err(|error| Malformed::Json(error.to_string()))?;
+        let data = json.get_mut("data").map(Value::take).unwrap_or_default();
+        let string = |field: &str| json[field].as_str().map(str::to_owned).ok_or(Malformed::Unknown);
+        if json.get("id").is_none() {
+            let target = json.get("targetId").cloned().ok_or(Malformed::Unknown)?;
+            return Ok(FromWorker::Notification(Notification { target, event: string("event")?, data }));
         }
+        let id = json["id"].as_u64().and_then(|id| u32::try_from(id).ok()).ok_or(Malformed::Unknown)?;
+        let answer = match json["accepted"] == true {
+            true => Ok(data),
+            false => Err(Refusal { error: string("error")?, reason: string("reason")? }),
+        };
+        Ok(FromWorker::Answer(id, answer))
     }
 
-    /// The message as text.
+    /// The message as text, with the fields in mediasoup's order. Displaying a [`Value`] writes JSON.
     pub fn to_text(&self) -> String {
-        /// The fields in the order in which they are written.
-        #[derive(Serialize)]
-        struct Written<'a> {
-            id: u32,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            accepted: Option<bool>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            data: Option<&'a Value>,
-            #[serde(flatten)]
-            refusal: Option<&'a Refusal>,
+        let more = |data: &Value| if data.is_null() { String::new() } else { format!(",\"data\":{data}") };
+        match self {
+            FromWorker::Answer(id, Ok(data)) => format!("{{\"id\":{id},\"accepted\":true{}}}", more(data)),
+            FromWorker::Answer(id, Err(Refusal { error, reason })) => {
+                format!("{{\"id\":{id},\"error\":{},\"reason\":{}}}", json!(error), json!(reason))
+            }
+            FromWorker::Notification(Notification { target, event, data }) => {
+                format!("{{\"targetId\":{target},\"event\":{}{}}}", json!(event), more(data))
+            }
+            FromWorker::Log(line) => line.clone(),
         }
-        let json = match self {
-            FromWorker::Answer(id, answer) => serde_json::to_string(&Written {
-                id: *id,
-                accepted: answer.is_ok().then_some(true),
-                data: answer.as_ref().ok().filter(|data| !data.is_null()),
-                refusal: answer.as_ref().err(),
-            }),
-            FromWorker::Notification(notification) => serde_json::to_string(notification),
-            FromWorker::Log(line) => return line.clone(),
-        };
-        // JSON can't express maps whose keys are no strings. There are none here.
-        json.unwrap_or_default()
     }
 }
 // ANCHOR_END: from_worker

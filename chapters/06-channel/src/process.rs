@@ -8,9 +8,10 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+use ch02_processes_and_signals::signals::time_left;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::unistd::Pid;
 
 use crate::channel::Channel;
@@ -122,14 +123,12 @@ impl Worker {
     /// Those of the system calls.
     pub fn wait_until(&mut self, deadline: Instant) -> io::Result<ExitStatus> {
         let process = self.pidfd()?;
+        let mut ended = [PollFd::new(process.as_fd(), PollFlags::POLLIN)];
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = PollTimeout::try_from(left.as_millis()).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], timeout) {
-                Ok(0) => self.child.kill()?,
-                Ok(_) => {}
+            match poll(&mut ended, time_left(Some(deadline))) {
                 Err(Errno::EINTR) => continue,
-                Err(error) => return Err(error.into()),
+                Ok(0) => self.child.kill()?,
+                result => drop(result?),
             }
             return self.child.wait();
         }

@@ -9,6 +9,9 @@ use crate::message::{Answer, FromWorker, Notification, Refusal, Request};
 
 // ANCHOR: server
 /// The worker's end of a channel. It may wait to be read: the client promises to read whenever it can't write.
+///
+/// # Errors
+/// All its methods have those of chapter 03's frames, and those of reading and writing.
 #[derive(Debug)]
 pub struct Server<R, W> {
     requests: R,
@@ -24,9 +27,6 @@ impl<R: Read, W: Write> Server<R, W> {
 
     /// Waits for the next request; `None` is the client's goodbye, or its death. What is no request can't be answered,
     /// and goes to the log.
-    ///
-    /// # Errors
-    /// Those of the frames, and those of reading.
     pub fn next_request(&mut self) -> Result<Option<Request>, Error> {
         loop {
             let Some(message) = read_message(&mut self.requests, &mut self.decoder)? else { return Ok(None) };
@@ -38,9 +38,6 @@ impl<R: Read, W: Write> Server<R, W> {
     }
 
     /// Answers a request. An answer too long for a frame becomes a refusal: the client waits for something.
-    ///
-    /// # Errors
-    /// Those of writing.
     pub fn answer(&mut self, id: u32, answer: Answer) -> Result<(), Error> {
         match self.send(&FromWorker::Answer(id, answer)) {
             Err(Error::TooLong { length }) => {
@@ -52,17 +49,11 @@ impl<R: Read, W: Write> Server<R, W> {
     }
 
     /// Tells of something that has happened. If a request has caused it, the answer to that goes first.
-    ///
-    /// # Errors
-    /// Those of the frames, and those of writing.
     pub fn notify(&mut self, target: impl Into<Value>, event: &str, data: Value) -> Result<(), Error> {
         self.send(&FromWorker::Notification(Notification { target: target.into(), event: event.to_owned(), data }))
     }
 
     /// A line for the client's log. Its first letter says how bad it is: `D`ebug, `W`arning, `E`rror, or a dump (`X`).
-    ///
-    /// # Errors
-    /// Those of the frames, and those of writing.
     pub fn log(&mut self, line: &str) -> Result<(), Error> {
         self.send(&FromWorker::Log(line.to_owned()))
     }

@@ -77,6 +77,24 @@ proptest! {
     }
 
     #[test]
+    fn a_message_of_the_worker_s_comes_out_as_it_went_in(
+        id in any::<u32>(),
+        texts in ("\\PC*|[\"\\\\\n{}]*", ".*"),
+        data in prop::option::of(prop::collection::vec(".*", 0..4)),
+    ) {
+        let data = data.map_or(Value::Null, |texts| json!({ "texts": texts }));
+        let (error, reason) = texts;
+        let notification = Notification { target: json!(error), event: reason.clone(), data: data.clone() };
+        for message in [
+            FromWorker::Answer(id, Ok(data)),
+            FromWorker::Answer(id, Err(Refusal { error, reason })),
+            FromWorker::Notification(notification),
+        ] {
+            prop_assert_eq!(FromWorker::parse(message.to_text().as_bytes()), Ok(message));
+        }
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = (Request::parse(&bytes), FromWorker::parse(&bytes));
     }
