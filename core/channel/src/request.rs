@@ -379,7 +379,7 @@ impl CreateWebRtcTransport {
         let preference = |(position, info): (usize, &ListenInfo)| {
             let before = position.checked_sub(1).and_then(|before| infos.get(before));
             index += usize::from(before.is_some_and(|before| !is_tcp_of(info, before)));
-            local_preference(info, index, self.prefer_udp, self.prefer_tcp)
+            local_preference(info.protocol, index, self.prefer_udp, self.prefer_tcp)
         };
         infos.iter().enumerate().map(preference).collect()
     }
@@ -391,9 +391,9 @@ fn is_tcp_of(info: &ListenInfo, before: &ListenInfo) -> bool {
         && (before.ip, &before.announced_address) == (info.ip, &info.announced_address)
 }
 
-/// The local preference of a candidate on the address of that index.
-fn local_preference(info: &ListenInfo, index: usize, prefer_udp: bool, prefer_tcp: bool) -> u16 {
-    let preferred = match info.protocol {
+/// The local preference (RFC 8445, 5.1.2.1) of a candidate on the address, or a WebRTC server's listener, of that index.
+pub fn local_preference(protocol: Protocol, index: usize, prefer_udp: bool, prefer_tcp: bool) -> u16 {
+    let preferred = match protocol {
         Protocol::Udp => prefer_udp,
         Protocol::Tcp => prefer_tcp,
     };

@@ -24,7 +24,6 @@ use sfu_reactor::signal::Signals;
 use sfu_reactor::udp::RecvBatch;
 
 use crate::sockets::SocketIo;
-use crate::transport::Kind;
 use crate::worker::{TimerKey, Worker};
 use crate::{payloads, requests};
 
@@ -282,7 +281,6 @@ impl EventLoop {
     fn accept(&mut self, now: Instant, key: usize) {
         for _ in 0..MAX_ACCEPTED {
             let Some(socket) = self.worker.sockets.get_mut(key) else { return };
-            let transport = socket.transport;
             let SocketIo::Listener(listener) = &mut socket.io else { return };
             let stream = match listener.accept() {
                 Ok(Some(stream)) => stream,
@@ -295,23 +293,7 @@ impl EventLoop {
                     return;
                 }
             };
-            let Some(Kind::WebRtc(webrtc)) =
-                self.worker.transports.get_mut(transport).map(|transport| &mut transport.kind)
-            else {
-                return;
-            };
-            // Dropping the stream closes it.
-            if webrtc.connections.is_full() {
-                crate::warn!(Ice, "connection from {} refused: too many", stream.remote_addr());
-                continue;
-            }
-            match self.worker.sockets.insert_connection(key, stream) {
-                Ok(connection) => {
-                    webrtc.connections.add(now, connection);
-                    self.worker.schedule_trials(transport);
-                }
-                Err(error) => crate::warn!(Ice, "cannot keep a connection: {error}"),
-            }
+            self.worker.handle_connection(now, key, stream);
         }
     }
 

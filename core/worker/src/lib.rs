@@ -9,7 +9,7 @@
 //! | [`event_loop`] | one turn: network, requests, deadlines |
 //! | [`channel`], [`log`] | output to the library: replies, notifications, log lines |
 //! | [`requests`], [`payloads`], [`registry`] | what the library asks for and sends, by entity |
-//! | [`worker`], [`router`], [`transport`], [`producer`], [`consumer`] | the entities: what they are and show, how they live and die |
+//! | [`worker`], [`web_rtc_server`], [`router`], [`transport`], [`producer`], [`consumer`] | the entities: what they are and show, how they live and die |
 //! | [`media`] | the path of a packet |
 //! | [`sockets`], [`clock`], [`rtp_parameters`], [`random`], [`trace`] | what these share |
 #![deny(missing_docs)]
@@ -32,6 +32,7 @@ pub mod settings;
 pub mod sockets;
 pub mod trace;
 pub mod transport;
+pub mod web_rtc_server;
 pub mod worker;
 
 use std::ffi::OsString;

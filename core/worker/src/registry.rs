@@ -7,6 +7,8 @@ use sfu_channel::response::Refusal;
 /// An entity, by its index in the slab of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntityKey {
+    /// A WebRTC server.
+    WebRtcServer(usize),
     /// A router.
     Router(usize),
     /// A transport.

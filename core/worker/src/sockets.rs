@@ -1,4 +1,5 @@
-//! The sockets of all transports, in one table: the poller's token leads to the socket, and the socket to its transport.
+//! The sockets of all transports and WebRTC servers, in one table: the poller's token leads to the socket, and the socket
+//! to its owner.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -25,11 +26,20 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// use, a range has hardly any port left.
 const MAX_BIND_ATTEMPTS: u32 = 1000;
 
+/// What a socket belongs to, by its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A transport.
+    Transport(usize),
+    /// A WebRTC server, whose transports share it.
+    WebRtcServer(usize),
+}
+
 /// One socket.
 #[derive(Debug)]
 pub struct Socket {
-    /// The transport that it belongs to.
-    pub transport: usize,
+    /// What it belongs to.
+    pub owner: Owner,
     /// The address that it is bound to.
     pub local: SocketAddr,
     /// What the library calls that address towards others, if it does.
@@ -141,7 +151,7 @@ impl Sockets {
     ///
     /// # Errors
     /// An `Error` when no port is free or the address is not this machine's.
-    pub fn listen(&mut self, transport: usize, info: &ListenInfo) -> Result<usize, Refusal> {
+    pub fn listen(&mut self, owner: Owner, info: &ListenInfo) -> Result<usize, Refusal> {
         let io = match info.protocol {
             Protocol::Udp => {
                 let options = UdpOptions {
@@ -163,7 +173,7 @@ impl Sockets {
             SocketIo::Listener(listener) => listener.local_addr(),
             SocketIo::Tcp(stream) => stream.local_addr(),
         };
-        self.insert(transport, local, info.announced_address.clone(), io)
+        self.insert(owner, local, info.announced_address.clone(), io)
             .map_err(|error| Refusal::error(format!("cannot poll a new socket: {error}")))
     }
 
@@ -173,8 +183,15 @@ impl Sockets {
     /// Those of `epoll_ctl`; `InvalidInput` if the listener is gone.
     pub fn insert_connection(&mut self, listener: usize, stream: TcpStream) -> io::Result<usize> {
         let parent = self.table.get(listener).ok_or(io::ErrorKind::InvalidInput)?;
-        let (transport, announced) = (parent.transport, parent.announced.clone());
-        self.insert(transport, stream.local_addr(), announced, SocketIo::Tcp(stream))
+        let (owner, announced) = (parent.owner, parent.announced.clone());
+        self.insert(owner, stream.local_addr(), announced, SocketIo::Tcp(stream))
+    }
+
+    /// Gives a socket to another owner.
+    pub fn set_owner(&mut self, key: usize, owner: Owner) {
+        if let Some(socket) = self.table.get_mut(key) {
+            socket.owner = owner;
+        }
     }
 
     /// Whether something sent by this path arrives where it says: a connection leads to its own peer only.
@@ -229,14 +246,14 @@ impl Sockets {
 
     fn insert(
         &mut self,
-        transport: usize,
+        owner: Owner,
         local: SocketAddr,
         announced: Option<String>,
         io: SocketIo,
     ) -> io::Result<usize> {
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
-        let key = self.table.insert(Socket { transport, local, announced, io, generation, polls_write: false });
+        let key = self.table.insert(Socket { owner, local, announced, io, generation, polls_write: false });
         let added = self.poller.add(&self.table[key], token(key, generation), Interest::READ);
         if let Err(error) = added {
             self.table.remove(key);
@@ -299,7 +316,7 @@ mod tests {
     fn what_waits_for_room_leaves_when_there_is_some() {
         let mut sockets = sockets();
         let info = ListenInfo::new(Protocol::Tcp, Ipv4Addr::LOCALHOST.into());
-        let listener = sockets.listen(0, &info).expect("a free port");
+        let listener = sockets.listen(Owner::Transport(0), &info).expect("a free port");
         let address = sockets.get(listener).expect("just made").local;
         let mut peer = std::net::TcpStream::connect(address).expect("it listens");
         let mut events = Events::with_capacity(8);

@@ -11,7 +11,7 @@
 use std::time::Instant;
 
 use sfu_channel::LogLevel;
-use sfu_proto::{dtls, ice, srtp};
+use sfu_proto::{dtls, srtp};
 use sfu_reactor::timer::TimerQueue;
 use slab::Slab;
 
@@ -24,8 +24,9 @@ use crate::producer::Producer;
 use crate::random::Random;
 use crate::registry::{EntityKey, Registry};
 use crate::router::Router;
-use crate::sockets::{SocketIo, Sockets};
+use crate::sockets::{Owner, Sockets};
 use crate::transport::{Kind, Transport};
+use crate::web_rtc_server::WebRtcServer;
 use sfu_channel::response::Refusal;
 
 /// What all transports share.
@@ -44,8 +45,8 @@ pub enum TimerKey {
     Ice(usize),
     /// DTLS retransmission of a transport.
     Dtls(usize),
-    /// A transport's ICE-TCP connections that no check has come by.
-    Trials(usize),
+    /// A transport's or a WebRTC server's ICE-TCP connections that no check has come by.
+    Trials(Owner),
     /// A listening socket that could not accept a connection.
     Accept(usize),
     /// RTCP reports of a transport.
@@ -73,6 +74,8 @@ pub struct Worker {
     pub timers: TimerQueue<TimerKey>,
     /// All ids.
     pub registry: Registry,
+    /// The WebRTC servers.
+    pub web_rtc_servers: Slab<WebRtcServer>,
     /// The routers.
     pub routers: Slab<Router>,
     /// The transports.
@@ -98,6 +101,7 @@ impl Worker {
             sockets,
             timers: TimerQueue::new(),
             registry: Registry::default(),
+            web_rtc_servers: Slab::new(),
             routers: Slab::new(),
             transports: Slab::new(),
             producers: Slab::new(),
@@ -156,6 +160,28 @@ impl Worker {
             Some(EntityKey::Consumer(consumer)) if self.consumers[consumer].transport == transport => Ok(consumer),
             _ => Err(Refusal::error(format!("Consumer with ID {id} not found"))),
         }
+    }
+
+    /// The index of the WebRTC server with that id.
+    ///
+    /// # Errors
+    /// An `Error` if there is none.
+    pub fn find_web_rtc_server(&self, id: &str) -> Result<usize, Refusal> {
+        match self.registry.get(id) {
+            Some(EntityKey::WebRtcServer(server)) => Ok(server),
+            _ => Err(Refusal::error(format!("WebRtcServer with ID {id} not found"))),
+        }
+    }
+
+    /// Closes a WebRTC server with the transports that use it.
+    pub fn close_web_rtc_server(&mut self, server: usize) {
+        for transport in self.web_rtc_servers[server].transports.clone() {
+            self.close_transport(transport);
+        }
+        let mut entity = self.web_rtc_servers.remove(server);
+        self.registry.remove(&entity.id);
+        self.timers.cancel(TimerKey::Trials(Owner::WebRtcServer(server)));
+        entity.close(&mut self.sockets);
     }
 
     /// Closes a router with all that is on it. Nobody is notified: the library knows.
@@ -228,50 +254,18 @@ impl Worker {
         for key in [
             TimerKey::Ice(transport),
             TimerKey::Dtls(transport),
-            TimerKey::Trials(transport),
+            TimerKey::Trials(Owner::Transport(transport)),
             TimerKey::Reports(transport),
             TimerKey::Feedback(transport),
         ] {
             self.timers.cancel(key);
         }
+        if let Kind::WebRtc(webrtc) = &entity.kind
+            && let Some(server) = webrtc.server
+        {
+            self.web_rtc_servers[server].forget_transport(transport);
+        }
         entity.close(&mut self.sockets);
-    }
-
-    /// An ICE-TCP connection has ended.
-    pub fn handle_connection_closed(&mut self, now: Instant, connection: usize) {
-        let Some(socket) = self.sockets.get(connection) else { return };
-        let SocketIo::Tcp(stream) = &socket.io else { return };
-        let tuple = ice::Tuple { protocol: ice::Protocol::Tcp, local: socket.local, remote: stream.remote_addr() };
-        let transport = socket.transport;
-        if let Some(Kind::WebRtc(webrtc)) = self.transports.get_mut(transport).map(|transport| &mut transport.kind) {
-            webrtc.remove_connection(&mut self.sockets, connection);
-            webrtc.ice.remove_tuple(&tuple);
-            self.handle_ice_events(now, transport);
-        }
-    }
-
-    /// Sets when the next of a transport's connections is closed if no check comes by it.
-    pub fn schedule_trials(&mut self, transport: usize) {
-        let Some(Kind::WebRtc(webrtc)) = self.transports.get(transport).map(|transport| &transport.kind) else {
-            return;
-        };
-        match webrtc.connections.next_deadline() {
-            Some(deadline) => self.timers.set(TimerKey::Trials(transport), deadline),
-            None => {
-                self.timers.cancel(TimerKey::Trials(transport));
-            }
-        }
-    }
-
-    /// Closes a transport's connections that no check has come by for too long.
-    fn handle_trials_timeout(&mut self, now: Instant, transport: usize) {
-        if let Some(Kind::WebRtc(webrtc)) = self.transports.get_mut(transport).map(|transport| &mut transport.kind) {
-            while let Some(connection) = webrtc.connections.pop_expired(now) {
-                crate::debug!(Ice, "connection without a connectivity check closed");
-                self.sockets.remove(connection);
-            }
-        }
-        self.schedule_trials(transport);
     }
 
     /// Does what has become due.
@@ -280,7 +274,7 @@ impl Worker {
             match key {
                 TimerKey::Ice(transport) => self.handle_ice_timeout(now, transport),
                 TimerKey::Dtls(transport) => self.handle_dtls_timeout(now, transport),
-                TimerKey::Trials(transport) => self.handle_trials_timeout(now, transport),
+                TimerKey::Trials(owner) => self.handle_trials_timeout(now, owner),
                 TimerKey::Accept(listener) => self.sockets.set_accepting(listener, true),
                 TimerKey::Reports(transport) => self.send_reports(now, transport),
                 TimerKey::Feedback(transport) => self.send_feedback(now, transport),

@@ -212,11 +212,6 @@ fn what_is_not_built_yet_says_so() {
             json!({"rtpObserverId": "n", "maxEntries": 1, "threshold": -80, "interval": 1000}),
         ),
         ("router.createActiveSpeakerObserver", "r", json!({"rtpObserverId": "n", "interval": 300})),
-        (
-            "worker.createWebRtcServer",
-            "undefined",
-            json!({"webRtcServerId": "n", "listenInfos": [{"protocol": "udp", "ip": "127.0.0.1"}]}),
-        ),
     ] {
         let refused = worker.refused(method, handler, data);
         assert_eq!(refused.class, "Error", "{method}");

@@ -8,6 +8,7 @@ use sfu_proto::stun::is_stun;
 use sfu_reactor::udp::RecvBatch;
 
 use super::Packet;
+use crate::sockets::Owner;
 use crate::transport::plain::Origin;
 use crate::transport::webrtc::ice_tuple;
 use crate::transport::{Kind, Path, Protection, Transport};
@@ -16,13 +17,22 @@ use crate::worker::Worker;
 impl Worker {
     /// Takes datagram `index` of the batch, which has come through that socket.
     pub fn handle_datagram(&mut self, now: Instant, socket: usize, batch: &mut RecvBatch, index: usize) {
-        let Some(transport) = self.sockets.get(socket).map(|socket| socket.transport) else { return };
-        if !self.transports.contains(transport) {
-            return;
-        }
+        let Some(owner) = self.sockets.get(socket).map(|socket| socket.owner) else { return };
         let (remote, datagram) = batch.datagram_mut(index);
         let path = Path { socket, remote: *remote };
         self.media.load += 1;
+        let transport = match owner {
+            Owner::Transport(transport) if self.transports.contains(transport) => transport,
+            Owner::Transport(_) => return,
+            Owner::WebRtcServer(server) => {
+                let server = self.web_rtc_servers.get(server);
+                let Some(transport) = server.and_then(|server| server.find_transport(path, datagram)) else {
+                    crate::debug!(Ice, "packet from {} ignored: it is for no transport of the server", path.remote);
+                    return;
+                };
+                transport
+            }
+        };
         self.transports[transport].traffic.received.add(now, datagram.len());
         // RFC 7983, by the first byte; RFC 5761, by the second.
         if is_rtp(datagram) {

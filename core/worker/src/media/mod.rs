@@ -26,6 +26,7 @@ mod rtcp;
 pub mod rtp_listener;
 pub mod send_stream;
 mod session;
+mod tcp;
 mod trace;
 
 use sfu_proto::rtp::{ExtensionSpans, Header, Origin};

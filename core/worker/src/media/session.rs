@@ -25,7 +25,11 @@ impl Worker {
             self.sockets.send(&path, &transmit.payload);
             sent += transmit.payload.len();
         }
+        let passed = webrtc.ice.is_valid_tuple(&tuple);
         self.transports[index].traffic.sent.add(now, sent);
+        if passed && tuple.protocol == ice::Protocol::Tcp {
+            self.adopt_connection(index, path.socket);
+        }
         self.handle_ice_events(now, index);
     }
 
@@ -33,6 +37,9 @@ impl Worker {
     pub fn handle_ice_events(&mut self, now: Instant, index: usize) {
         let transport = &mut self.transports[index];
         let Kind::WebRtc(webrtc) = &mut transport.kind else { return };
+        let mut server = webrtc.server.and_then(|server| self.web_rtc_servers.get_mut(server));
+        // Tuples that were another transport's of the server.
+        let mut taken = Vec::new();
         while let Some(event) = webrtc.ice.poll_event() {
             match event {
                 ice::Event::SelectedTuple(tuple) => {
@@ -50,6 +57,11 @@ impl Worker {
                 }
                 ice::Event::TupleRemoved(tuple) => {
                     crate::debug!(Ice, "tuple removed: {tuple}");
+                    if let Some(server) = &mut server
+                        && let Some(path) = webrtc.path_of(&self.sockets, &tuple)
+                    {
+                        server.remove_tuple(path, index);
+                    }
                     if let Some(connection) = webrtc.connection_of(&self.sockets, &tuple) {
                         webrtc.remove_connection(&mut self.sockets, connection);
                     }
@@ -59,8 +71,18 @@ impl Worker {
                     if let Some(connection) = webrtc.connection_of(&self.sockets, &tuple) {
                         webrtc.connections.approve(connection);
                     }
+                    if let Some(server) = &mut server
+                        && let Some(path) = webrtc.path_of(&self.sockets, &tuple)
+                        && let Some(other) = server.add_tuple(path, index)
+                    {
+                        taken.push((other, tuple));
+                    }
                 }
-                ice::Event::CredentialsRetired(_) => {}
+                ice::Event::CredentialsRetired(fragment) => {
+                    if let Some(server) = &mut server {
+                        server.remove_username_fragment(&fragment);
+                    }
+                }
             }
         }
         match webrtc.ice.poll_timeout() {
@@ -74,6 +96,12 @@ impl Worker {
         }
         self.handle_dtls_events(now, index);
         self.update_connected(now, index);
+        for (other, tuple) in taken {
+            if let Kind::WebRtc(webrtc) = &mut self.transports[other].kind {
+                webrtc.ice.remove_tuple(&tuple);
+                self.handle_ice_events(now, other);
+            }
+        }
     }
 
     /// A tuple may have lost consent.

@@ -7,6 +7,7 @@ mod consumer;
 mod producer;
 mod router;
 mod transport;
+mod web_rtc_server;
 mod worker;
 
 use std::time::Instant;
@@ -32,6 +33,9 @@ pub fn handle(worker: &mut Worker, now: Instant, frame: &RequestFrame) -> Outcom
     }
     let id = frame.handler_id.as_deref().unwrap_or("undefined");
     match worker.registry.get(id) {
+        Some(EntityKey::WebRtcServer(server)) if method.entity() == Entity::WebRtcServer => {
+            web_rtc_server::handle(worker, server, frame.request()?)
+        }
         Some(EntityKey::Router(router)) if method.entity() == Entity::Router => {
             router::handle(worker, now, router, frame.request()?)
         }

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use sfu_channel::dump::RouterDump;
 use sfu_channel::request::{
-    CreateDirectTransport, CreatePipeTransport, CreatePlainTransport, CreateWebRtcTransport, Request, TransportOptions,
+    CreateDirectTransport, CreatePipeTransport, CreatePlainTransport, CreateWebRtcTransport,
+    CreateWebRtcTransportWithServer, Request, TransportOptions,
 };
 use sfu_channel::response::{Refusal, Reply};
 
@@ -20,7 +21,7 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, router: usize, request: 
         Request::RouterCreateWebRtcTransport(request) => create_webrtc_transport(worker, now, router, request),
         Request::RouterCreatePlainTransport(request) => create_plain_transport(worker, now, router, request),
         Request::RouterCreateWebRtcTransportWithServer(request) => {
-            Err(Refusal::error(format!("WebRtcServer with ID {} not found", request.web_rtc_server_id)))
+            create_webrtc_transport_with_server(worker, now, router, request)
         }
         Request::RouterCreatePipeTransport(request) => create_pipe_transport(worker, now, router, request),
         Request::RouterCreateDirectTransport(request) => create_direct_transport(worker, now, router, request),
@@ -48,6 +49,25 @@ fn create_webrtc_transport(
     check_options(&request.options)?;
     let key = worker.transports.vacant_key();
     let webrtc = WebRtcTransport::new(key, &request, &worker.config.certificate, &mut worker.sockets)?;
+    let kind = Kind::WebRtc(Box::new(webrtc));
+    let transport = Transport::new(request.transport_id, router, kind, Protection::Pending, &request.options);
+    add_transport(worker, now, router, transport)
+}
+
+fn create_webrtc_transport_with_server(
+    worker: &mut Worker,
+    now: Instant,
+    router: usize,
+    request: CreateWebRtcTransportWithServer,
+) -> Outcome {
+    worker.registry.check_free(&request.transport_id)?;
+    check_options(&request.options)?;
+    let index = worker.find_web_rtc_server(&request.web_rtc_server_id)?;
+    let server = &mut worker.web_rtc_servers[index];
+    let webrtc = WebRtcTransport::with_server(index, server, &request, &worker.config.certificate, &worker.sockets)?;
+    let key = worker.transports.vacant_key();
+    server.add_username_fragment(&webrtc.ice_parameters().username_fragment, key);
+    server.transports.push(key);
     let kind = Kind::WebRtc(Box::new(webrtc));
     let transport = Transport::new(request.transport_id, router, kind, Protection::Pending, &request.options);
     add_transport(worker, now, router, transport)

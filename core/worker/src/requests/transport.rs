@@ -31,6 +31,9 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
             Kind::WebRtc(webrtc) => {
                 webrtc.restart_ice()?;
                 let ice_parameters = webrtc.ice_parameters();
+                if let Some(server) = webrtc.server {
+                    worker.web_rtc_servers[server].add_username_fragment(&ice_parameters.username_fragment, index);
+                }
                 worker.handle_ice_events(now, index);
                 Ok(Some(Reply::IceRestarted(IceRestarted { ice_parameters })))
             }

@@ -6,9 +6,10 @@ use sfu_channel::dump::{ChannelMessageHandlers, ResourceUsage, WorkerDump};
 use sfu_channel::request::Request;
 use sfu_channel::response::{Refusal, Reply};
 
-use super::{Outcome, unknown_method, unsupported};
+use super::{Outcome, unknown_method};
 use crate::registry::EntityKey;
 use crate::router::Router;
+use crate::web_rtc_server::WebRtcServer;
 use crate::worker::Worker;
 
 pub(super) fn handle(worker: &mut Worker, request: Request) -> Outcome {
@@ -34,25 +35,35 @@ pub(super) fn handle(worker: &mut Worker, request: Request) -> Outcome {
             worker.close_router(router);
             Ok(None)
         }
-        Request::WorkerCreateWebRtcServer(_) => Err(unsupported("WebRtcServers are")),
+        Request::WorkerCreateWebRtcServer(request) => {
+            worker.registry.check_free(&request.web_rtc_server_id)?;
+            let key = worker.web_rtc_servers.vacant_key();
+            let server = WebRtcServer::new(key, request, &mut worker.sockets)?;
+            worker.registry.insert(&server.id, EntityKey::WebRtcServer(key));
+            worker.web_rtc_servers.insert(server);
+            Ok(None)
+        }
         Request::WorkerCloseWebRtcServer(request) => {
-            Err(Refusal::error(format!("WebRtcServer with ID {} not found", request.web_rtc_server_id)))
+            let server = worker.find_web_rtc_server(&request.web_rtc_server_id)?;
+            worker.close_web_rtc_server(server);
+            Ok(None)
         }
         other => Err(unknown_method(other.method())),
     }
 }
 
 fn dump(worker: &Worker) -> WorkerDump {
+    let servers: Vec<String> = worker.web_rtc_servers.iter().map(|(_, server)| server.id.clone()).collect();
     let routers: Vec<String> = worker.routers.iter().map(|(_, router)| router.id.clone()).collect();
     let transports: Vec<String> = worker.transports.iter().map(|(_, transport)| transport.id.clone()).collect();
     let producers: Vec<String> = worker.producers.iter().map(|(_, producer)| producer.id.clone()).collect();
     let consumers: Vec<String> = worker.consumers.iter().map(|(_, consumer)| consumer.id.clone()).collect();
     WorkerDump {
         pid: std::process::id(),
-        web_rtc_server_ids: Vec::new(),
+        web_rtc_server_ids: servers.clone(),
         router_ids: routers.clone(),
         channel_message_handlers: ChannelMessageHandlers {
-            channel_request_handlers: [routers, transports.clone(), producers.clone(), consumers].concat(),
+            channel_request_handlers: [servers, routers, transports.clone(), producers.clone(), consumers].concat(),
             payload_channel_request_handlers: transports.clone(),
             payload_channel_notification_handlers: [transports, producers].concat(),
         },

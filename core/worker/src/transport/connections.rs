@@ -1,7 +1,8 @@
-//! The ICE-TCP connections of a transport: how many there may be, and how long one may stay without a connectivity check.
+//! ICE-TCP connections of a transport or a WebRTC server: how many there may be, and how long one may stay without a
+//! connectivity check.
 //!
 //! Anyone can connect. Only a check with the right password shows that it was the peer, so until one has passed a
-//! connection is on trial: else whoever opens [`MAX`] connections and says nothing would keep the peer out.
+//! connection is on trial: else whoever opens as many as there may be and says nothing would keep the peer out.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,17 @@ pub const MAX: usize = 32;
 pub const TRIAL: Duration = Duration::from_secs(10);
 
 /// The connections, by their keys in the table of sockets.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Connections {
     all: Vec<Connection>,
+    max: usize,
+}
+
+impl Default for Connections {
+    /// For a transport.
+    fn default() -> Connections {
+        Connections::new(MAX)
+    }
 }
 
 #[derive(Debug)]
@@ -26,14 +35,24 @@ struct Connection {
 }
 
 impl Connections {
+    /// At most so many.
+    pub fn new(max: usize) -> Connections {
+        Connections { all: Vec::new(), max }
+    }
+
     /// Whether no further connection may be added.
     pub fn is_full(&self) -> bool {
-        self.all.len() >= MAX
+        self.all.len() >= self.max
     }
 
     /// A connection was accepted.
     pub fn add(&mut self, now: Instant, key: usize) {
         self.all.push(Connection { key, trial_ends: Some(now + TRIAL) });
+    }
+
+    /// A connection on which a check has passed already.
+    pub fn add_approved(&mut self, key: usize) {
+        self.all.push(Connection { key, trial_ends: None });
     }
 
     /// A good check has come by a connection.

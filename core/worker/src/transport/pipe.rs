@@ -9,7 +9,7 @@ use sfu_proto::srtp;
 use super::plain::{remote_address, tuple};
 use super::srtp_key::LocalKey;
 use super::{Path, Protection};
-use crate::sockets::Sockets;
+use crate::sockets::{Owner, Sockets};
 
 /// The only suite between routers.
 const SUITE: SrtpCryptoSuite = SrtpCryptoSuite::AeadAes256Gcm;
@@ -35,7 +35,7 @@ impl PipeTransport {
         sockets: &mut Sockets,
     ) -> Result<PipeTransport, Refusal> {
         let srtp = request.enable_srtp.then(|| LocalKey::generate(SUITE)).transpose()?;
-        let socket = sockets.listen(transport, &request.listen_info)?;
+        let socket = sockets.listen(Owner::Transport(transport), &request.listen_info)?;
         Ok(PipeTransport { socket, rtx: request.enable_rtx, path: None, srtp })
     }
 

@@ -9,7 +9,7 @@ use sfu_proto::srtp;
 
 use super::srtp_key::LocalKey;
 use super::{Path, Protection};
-use crate::sockets::Sockets;
+use crate::sockets::{Owner, Sockets};
 use crate::transport::webrtc::protocol_name;
 use sfu_channel::response::Refusal;
 
@@ -50,13 +50,13 @@ impl PlainTransport {
         sockets: &mut Sockets,
     ) -> Result<PlainTransport, Refusal> {
         let srtp = request.srtp_crypto_suite.map(LocalKey::generate).transpose()?;
-        let socket = sockets.listen(transport, &request.listen_info)?;
+        let socket = sockets.listen(Owner::Transport(transport), &request.listen_info)?;
         let rtcp_socket = if request.rtcp_mux {
             None
         } else {
             let any_port = ListenInfo { port: 0, ..request.listen_info.clone() };
             let info = request.rtcp_listen_info.as_ref().unwrap_or(&any_port);
-            match sockets.listen(transport, info) {
+            match sockets.listen(Owner::Transport(transport), info) {
                 Ok(socket) => Some(socket),
                 Err(error) => {
                     sockets.remove(socket);

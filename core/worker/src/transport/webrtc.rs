@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use sfu_channel as channel;
-use sfu_channel::request::CreateWebRtcTransport;
+use sfu_channel::request::{CreateWebRtcTransport, CreateWebRtcTransportWithServer};
 use sfu_channel::{DtlsParameters, DtlsRole, DtlsState, IceCandidate, IceParameters, TransportTuple};
 use sfu_proto::{dtls, ice};
 
@@ -15,7 +15,8 @@ use super::Path;
 use super::connections::Connections;
 use super::plain::tuple;
 use crate::random::random_text;
-use crate::sockets::Sockets;
+use crate::sockets::{Owner, Sockets};
+use crate::web_rtc_server::WebRtcServer;
 use sfu_channel::response::Refusal;
 
 const USERNAME_FRAGMENT_LEN: usize = 32;
@@ -24,8 +25,10 @@ const PASSWORD_LEN: usize = 32;
 /// The part of a transport that is particular to WebRTC ones.
 #[derive(Debug)]
 pub struct WebRtcTransport {
-    /// Its listening sockets, UDP and TCP.
+    /// The listening sockets, UDP and TCP.
     sockets: Vec<usize>,
+    /// The WebRTC server whose sockets these are, by index; `None` if they are its own.
+    pub server: Option<usize>,
     /// Its ICE-TCP connections.
     pub connections: Connections,
     candidates: Vec<IceCandidate>,
@@ -54,32 +57,56 @@ impl WebRtcTransport {
         certificate: &dtls::Certificate,
         sockets: &mut Sockets,
     ) -> Result<WebRtcTransport, Refusal> {
-        let fingerprints = certificate
-            .fingerprints()
-            .map_err(|error| Refusal::error(format!("cannot hash the certificate: {error}")))?;
-        let credentials = credentials()?;
-        let mut keys = Vec::new();
-        let mut candidates = Vec::new();
+        let mut webrtc = WebRtcTransport::without_sockets(request.ice_consent_timeout, certificate)?;
         for (info, local_preference) in request.listen_infos.iter().zip(request.local_preferences()) {
-            match sockets.listen(transport, info) {
+            match sockets.listen(Owner::Transport(transport), info) {
                 Ok(key) => {
-                    keys.push(key);
-                    candidates
-                        .extend(sockets.get(key).map(|socket| candidate(info, socket.local.port(), local_preference)));
+                    webrtc.sockets.push(key);
+                    let port = sockets.get(key).map(|socket| socket.local.port());
+                    webrtc.candidates.extend(port.map(|port| candidate(info, port, local_preference)));
                 }
                 Err(error) => {
-                    for key in keys {
-                        sockets.remove(key);
-                    }
+                    webrtc.close(sockets);
                     return Err(error);
                 }
             }
         }
+        Ok(webrtc)
+    }
+
+    /// Takes the sockets of the server that has this index.
+    ///
+    /// # Errors
+    /// A `TypeError` when none of them may be used.
+    pub fn with_server(
+        index: usize,
+        server: &WebRtcServer,
+        request: &CreateWebRtcTransportWithServer,
+        certificate: &dtls::Certificate,
+        sockets: &Sockets,
+    ) -> Result<WebRtcTransport, Refusal> {
+        let candidates = server.candidates(request, sockets);
+        if candidates.is_empty() {
+            return Err(Refusal::type_error("no ICE candidates (see enableUdp and enableTcp)"));
+        }
         Ok(WebRtcTransport {
-            sockets: keys,
-            connections: Connections::default(),
+            sockets: server.sockets().collect(),
+            server: Some(index),
             candidates,
-            ice: ice::IceLite::new(credentials, consent_timeout(request.ice_consent_timeout)),
+            ..WebRtcTransport::without_sockets(request.ice_consent_timeout, certificate)?
+        })
+    }
+
+    fn without_sockets(ice_consent_timeout: u8, certificate: &dtls::Certificate) -> Result<WebRtcTransport, Refusal> {
+        let fingerprints = certificate
+            .fingerprints()
+            .map_err(|error| Refusal::error(format!("cannot hash the certificate: {error}")))?;
+        Ok(WebRtcTransport {
+            sockets: Vec::new(),
+            server: None,
+            connections: Connections::default(),
+            candidates: Vec::new(),
+            ice: ice::IceLite::new(credentials()?, consent_timeout(ice_consent_timeout)),
             dtls: None,
             dtls_role: DtlsRole::Auto,
             dtls_state: DtlsState::New,
@@ -206,13 +233,16 @@ impl WebRtcTransport {
 
     /// Follows the agent's choice of tuple.
     pub fn select(&mut self, sockets: &Sockets, selected: Option<ice::Tuple>) {
-        self.selected = selected.and_then(|tuple| {
-            self.sockets.iter().copied().chain(self.connections.keys()).find_map(|key| {
-                let socket = sockets.get(key)?;
-                let path = Path { socket: key, remote: tuple.remote };
-                (ice_tuple(socket.protocol(), socket.local, &path) == tuple && sockets.is_path(&path)).then_some(path)
-            })
-        });
+        self.selected = selected.and_then(|tuple| self.path_of(sockets, &tuple));
+    }
+
+    /// The path that a tuple stands for.
+    pub fn path_of(&self, sockets: &Sockets, tuple: &ice::Tuple) -> Option<Path> {
+        self.sockets.iter().copied().chain(self.connections.keys()).find_map(|key| {
+            let socket = sockets.get(key)?;
+            let path = Path { socket: key, remote: tuple.remote };
+            (ice_tuple(socket.protocol(), socket.local, &path) == *tuple && sockets.is_path(&path)).then_some(path)
+        })
     }
 
     /// The key of the connection that a tuple stands for.
@@ -237,7 +267,8 @@ impl WebRtcTransport {
                 sockets.send(&path, &datagram);
             }
         }
-        for key in self.sockets.drain(..).chain(std::mem::take(&mut self.connections).keys()) {
+        let own = if self.server.is_some() { Vec::new() } else { std::mem::take(&mut self.sockets) };
+        for key in own.into_iter().chain(std::mem::take(&mut self.connections).keys()) {
             sockets.remove(key);
         }
     }
@@ -256,7 +287,8 @@ pub(super) fn protocol_name(protocol: ice::Protocol) -> channel::Protocol {
     }
 }
 
-fn candidate(info: &channel::ListenInfo, port: u16, local_preference: u16) -> IceCandidate {
+/// The candidate of a listening socket.
+pub fn candidate(info: &channel::ListenInfo, port: u16, local_preference: u16) -> IceCandidate {
     let (foundation, tcp_type) = match info.protocol {
         channel::Protocol::Udp => ("udpcandidate", None),
         channel::Protocol::Tcp => ("tcpcandidate", Some(channel::IceCandidateTcpType::Passive)),
