@@ -20,7 +20,7 @@ SERVERS := ch01-simplest-server ch02-processes-and-signals ch03-socketpair ch04-
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
 ARGS ?=
 
-.PHONY: help demo test test-rust test-node test-browser test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers clean
+.PHONY: help demo test test-rust test-node test-browser test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers bench-costs clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -96,6 +96,11 @@ bench-layers: ## measures what each layer of an SFU adds to the price of a forwa
 	@tests/install.sh test
 	cargo build --release -p ch05-event-libraries -p sfu-worker -p benches --bins
 	$(RELEASE)/bench-layers $(ARGS)
+
+bench-costs: ## measures a worker's memory per entity, CPU per request, and connecting peers
+	@tests/install.sh test
+	cargo build --release -p sfu-worker -p benches --bins
+	$(RELEASE)/bench-costs $(ARGS)
 
 clean: ## removes what was built
 	cargo clean

@@ -237,7 +237,7 @@ pub(crate) fn own_worker() -> Result<PathBuf> {
 }
 
 /// The file's name, or its path where several have that name.
-fn short_name(worker: &Path, workers: &[PathBuf]) -> String {
+pub(crate) fn short_name(worker: &Path, workers: &[PathBuf]) -> String {
     let name = worker.file_name();
     let alike = workers.iter().filter(|other| other.file_name() == name).count();
     match name {

@@ -21,6 +21,7 @@
 pub mod bars;
 pub mod chapters;
 pub mod cli;
+pub mod costs;
 pub mod generator;
 pub mod io;
 pub mod layers;

@@ -299,7 +299,7 @@ fn set_up(worker: &mut Worker, case: Case, ports: &[u16]) -> Result<(u16, Vec<St
     Ok((port, keys))
 }
 
-fn create_transport(worker: &mut Worker, id: &str, comedia: bool, mode: Mode) -> Result<Value> {
+pub(crate) fn create_transport(worker: &mut Worker, id: &str, comedia: bool, mode: Mode) -> Result<Value> {
     let mut options = json!({
         "transportId": id,
         "listenIp": { "ip": "127.0.0.1" },
@@ -341,7 +341,7 @@ fn rtp_parameters(payload_type: u8, ssrc: u32) -> Value {
     })
 }
 
-fn produce() -> Value {
+pub(crate) fn produce() -> Value {
     json!({
         "producerId": PRODUCER,
         "kind": "video",
@@ -355,7 +355,7 @@ fn produce() -> Value {
     })
 }
 
-fn consume(index: usize) -> Value {
+pub(crate) fn consume(index: usize) -> Value {
     json!({
         "consumerId": format!("consumer-{index}"),
         "producerId": PRODUCER,

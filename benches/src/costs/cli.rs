@@ -1,0 +1,149 @@
+//! The command line of `bench-costs`, its order of work and its results.
+
+use super::measure::{self, Amounts, Cost, Run};
+use crate::cli::{own_worker, short_name};
+use crate::machine::{Cores, pinned_to};
+use crate::stats::Spread;
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde::Serialize;
+use stage::Machine;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Measures what a worker takes for what is not a packet: memory, requests, peers that connect.
+///
+/// Workers alternate. Exits with 1 when one has failed.
+#[derive(Debug, Parser)]
+#[command(name = "bench-costs", version)]
+struct Options {
+    /// A worker that speaks the channel protocol of mediasoup 3.12; may be given several times [default: this project's own]
+    #[arg(long = "worker", value_name = "PATH")]
+    workers: Vec<PathBuf>,
+
+    /// How often everything is run
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
+    repetitions: u16,
+
+    /// Only see that everything works: a tenth of the work, once
+    #[arg(long)]
+    quick: bool,
+
+    /// Where the results go: PATH.json and PATH.md [default: benches/results/costs; with --quick nowhere]
+    #[arg(long, value_name = "PATH")]
+    output: Option<PathBuf>,
+}
+
+const FULL: Amounts = Amounts { entities: 500, requests: 2_000, connects: 500 };
+const QUICK: Amounts = Amounts { entities: 50, requests: 200, connects: 50 };
+
+#[derive(Debug, Serialize)]
+struct Report {
+    machine: Machine,
+    cores: Cores,
+    amounts: Amounts,
+    repetitions: u16,
+    outcomes: Vec<Outcome>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    worker: String,
+    runs: Vec<Run>,
+    failures: Vec<String>,
+}
+
+/// Runs the program.
+///
+/// # Errors
+/// In words, what keeps it from measuring.
+pub fn main() -> Result<ExitCode> {
+    let mut options = Options::parse();
+    if options.quick {
+        options.repetitions = 1;
+    }
+    let workers = if options.workers.is_empty() { vec![own_worker()?] } else { options.workers.clone() };
+    let amounts = if options.quick { QUICK } else { FULL };
+    let cores = Cores::divide()?;
+    let machine = Machine::describe();
+    // For the workers' standard error; dropping it removes it.
+    let directory = tempfile::tempdir().context("no directory for temporary files can be made")?;
+    let outcome =
+        |path: &PathBuf| Outcome { worker: short_name(path, &workers), runs: Vec::new(), failures: Vec::new() };
+    let mut outcomes: Vec<Outcome> = workers.iter().map(outcome).collect();
+    for repetition in 1..=options.repetitions {
+        for (program, outcome) in workers.iter().zip(&mut outcomes) {
+            eprintln!("{}, repetition {repetition} of {}", outcome.worker, options.repetitions);
+            let run = || Ok(measure::run(program, cores.worker, directory.path(), amounts));
+            match pinned_to(cores.generator, run)? {
+                Ok(run) => outcome.runs.push(run),
+                Err(error) => {
+                    eprintln!("FAILED: {}: {error:#}.", outcome.worker);
+                    outcome.failures.push(format!("{error:#}"));
+                }
+            }
+        }
+    }
+    let report = Report { machine, cores, amounts, repetitions: options.repetitions, outcomes };
+    print!("{}", report.markdown());
+    let output = match options.output {
+        None if options.quick => None,
+        None => Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("results/costs")),
+        given => given,
+    };
+    if let Some(path) = output {
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        for (extension, text) in [("json", json), ("md", report.markdown())] {
+            let path = path.with_extension(extension);
+            fs::write(&path, text).with_context(|| format!("{} can't be written", path.display()))?;
+        }
+        println!("\nWritten: {}", path.with_extension("{json,md}").display());
+    }
+    let clean = report.outcomes.iter().all(|outcome| outcome.failures.is_empty());
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Report {
+    fn markdown(&self) -> String {
+        let mut text = format!(
+            "{}. Medians of {} repetitions, the smallest and the greatest in brackets.\n",
+            self.machine.summary(),
+            self.repetitions
+        );
+        for outcome in &self.outcomes {
+            text += &format!("\n**{}**\n\n", outcome.worker);
+            match outcome.runs.first() {
+                Some(first) if outcome.failures.is_empty() => text += &tables(first, &outcome.runs),
+                _ => text += &format!("Failed: {}.\n", outcome.failures.join("; ")),
+            }
+        }
+        text
+    }
+}
+
+fn tables(first: &Run, runs: &[Run]) -> String {
+    let mut text = "| memory | KiB |\n|---|--:|\n".to_owned();
+    text += &format!("| the worker, with a router | {} |\n", spread(runs, |run| run.idle, 1024.0, 0));
+    for (index, (name, _)) in first.memory.iter().enumerate() {
+        text += &format!("| each {name} | {} |\n", spread(runs, |run| run.memory[index].1, 1024.0, 1));
+    }
+    text += "\n| one at a time | CPU µs | a second |\n|---|--:|--:|\n";
+    let mut row = |name: &str, cost: &dyn Fn(&Run) -> Cost| {
+        let cpu = spread(runs, |run| cost(run).cpu_ns, 1e3, 1);
+        let rate = spread(runs, |run| cost(run).per_second, 1.0, 0);
+        text += &format!("| {name} | {cpu} | {rate} |\n");
+    };
+    for (index, (name, _)) in first.requests.iter().enumerate() {
+        row(name, &|run| run.requests[index].1);
+    }
+    row("a peer connects: ICE check, DTLS handshake", &|run| run.connect);
+    text
+}
+
+fn spread(runs: &[Run], value: impl Fn(&Run) -> f64, unit: f64, digits: usize) -> String {
+    Spread::of(runs.iter().map(value)).map_or_else(String::new, |spread| {
+        let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| value / unit);
+        format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
+    })
+}
