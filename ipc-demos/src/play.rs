@@ -1,10 +1,31 @@
-//! What the demonstrations have in common: a child's life, and its end.
+//! What the demonstrations have in common: their beginning, a child's life, and its end.
 
 use anyhow::{Context, ensure};
-use ch02_processes_and_signals::run_child;
+use ch02_processes_and_signals::{fork_alone, run_child};
+use clap::Command;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{ForkResult, Pid};
 use stage::Transcript;
+
+/// Begins a program that takes no arguments but `--help`, which says what it shows.
+pub fn begin(shows: &'static str) -> Transcript {
+    Command::new("ipc-demos").version(env!("CARGO_PKG_VERSION")).about(shows).get_matches();
+    Transcript::new()
+}
+
+/// Starts a child that lives this life. What it uses is copied, and stays open in the parent.
+///
+/// # Errors
+/// Those of `fork`.
+pub fn fork(
+    transcript: &mut Transcript,
+    life: impl FnOnce(&mut Transcript) -> anyhow::Result<()>,
+) -> anyhow::Result<Pid> {
+    match fork_alone()? {
+        ForkResult::Child => child(transcript, life),
+        ForkResult::Parent { child } => Ok(child),
+    }
+}
 
 /// A child's life: it does what it is to do, says it when that fails, and exits.
 pub fn child(transcript: &mut Transcript, life: impl FnOnce(&mut Transcript) -> anyhow::Result<()>) -> ! {

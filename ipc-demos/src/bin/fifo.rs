@@ -9,27 +9,20 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use ch02_processes_and_signals::fork_alone;
-use clap::Parser;
-use ipc_demos::play::{child, reap};
+use ipc_demos::play::{begin, fork, reap};
 use nix::errno::Errno;
 use nix::libc::O_NONBLOCK;
 use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, mkfifo};
+use nix::unistd::mkfifo;
 use stage::Transcript;
 use stage::transcript::time;
 
 /// How late the reader comes: long enough to see.
 const LATE: Duration = Duration::from_millis(200);
 
-/// Shows what named pipes do: the name, how opening waits, and an end of file that is not the end.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {}
-
 fn main() -> anyhow::Result<()> {
-    let Arguments {} = Arguments::parse();
-    let mut transcript = Transcript::new();
+    let mut transcript =
+        begin("Shows what named pipes do: the name, how opening waits, and an end of file that is not the end");
     let folder = tempfile::tempdir().context("there is no place for a named pipe")?;
     let path = folder.path().join("talk");
     name(&mut transcript, &path)?;
@@ -53,16 +46,13 @@ fn name(transcript: &mut Transcript, path: &Path) -> anyhow::Result<()> {
 fn meeting(transcript: &mut Transcript, path: &Path) -> anyhow::Result<()> {
     transcript.heading("open waits until somebody has opened the other end");
     let begin = Instant::now();
-    let pid = match fork_alone()? {
-        ForkResult::Child => child(transcript, |_| {
-            sleep(LATE);
-            let mut all = String::new();
-            File::open(path)?.read_to_string(&mut all)?;
-            ensure!(all == "at last", "{all:?} came");
-            Ok(())
-        }),
-        ForkResult::Parent { child } => child,
-    };
+    let pid = fork(transcript, |_| {
+        sleep(LATE);
+        let mut all = String::new();
+        File::open(path)?.read_to_string(&mut all)?;
+        ensure!(all == "at last", "{all:?} came");
+        Ok(())
+    })?;
     let file = OpenOptions::new().write(true).open(path)?;
     let waited = begin.elapsed();
     ensure!(waited >= LATE, "open did not wait");

@@ -6,19 +6,12 @@ use std::net::{TcpListener, TcpStream, UdpSocket};
 use anyhow::{Context, ensure};
 use ch02_processes_and_signals::fork_alone;
 use ch03_socketpair::{Decoder, read_message, write_message};
-use clap::Parser;
-use ipc_demos::play::{child, grouped, reap, text};
+use ipc_demos::play::{begin, child, grouped, reap, text};
 use nix::unistd::ForkResult;
 use stage::Transcript;
 
-/// Shows TCP and UDP between processes of one machine: back-pressure against loss.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {}
-
 fn main() -> anyhow::Result<()> {
-    let Arguments {} = Arguments::parse();
-    let mut transcript = Transcript::new();
+    let mut transcript = begin("Shows TCP and UDP between processes of one machine: back-pressure against loss");
     tcp(&mut transcript)?;
     back_pressure(&mut transcript)?;
     udp(&mut transcript)?;

@@ -5,8 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 use ch02_processes_and_signals::fork_alone;
-use clap::Parser;
-use ipc_demos::play::{child, grouped, reap};
+use ipc_demos::play::{begin, child, grouped, reap};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::ForkResult;
@@ -15,14 +14,9 @@ use stage::Transcript;
 /// How long a line may be so that a write of it is never mixed with another one's, in bytes (Linux; POSIX says 512).
 const PIPE_BUF: usize = nix::libc::PIPE_BUF;
 
-/// Shows what anonymous pipes do: end of file, atomic writes, capacity, and a program as a filter.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {}
-
 fn main() -> anyhow::Result<()> {
-    let Arguments {} = Arguments::parse();
-    let mut transcript = Transcript::new();
+    let mut transcript =
+        begin("Shows what anonymous pipes do: end of file, atomic writes, capacity, and a program as a filter");
     end_of_file(&mut transcript)?;
     atomic_writes(&mut transcript)?;
     capacity(&mut transcript)?;

@@ -11,8 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use ch02_processes_and_signals::fork_alone;
 use ch03_socketpair::{Decoder, fork_with_channel, read_message, write_message};
-use clap::Parser;
-use ipc_demos::play::{child, reap};
+use ipc_demos::play::{begin, child, fork, reap};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,14 +24,9 @@ use stage::Transcript;
 /// How long a wait is left waiting that is there to show that it waits.
 const STUCK: Duration = Duration::from_millis(300);
 
-/// Shows fork, exec and waitpid: zombies, inherited descriptors, close-on-exec, and the death of a parent.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {}
-
 fn main() -> anyhow::Result<()> {
-    let Arguments {} = Arguments::parse();
-    let mut transcript = Transcript::new();
+    let mut transcript =
+        begin("Shows fork, exec and waitpid: zombies, inherited descriptors, close-on-exec, and the death of a parent");
     copies(&mut transcript)?;
     exec(&mut transcript)?;
     zombie(&mut transcript)?;
@@ -44,15 +38,12 @@ fn copies(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("fork: memory is copied, open files are shared");
     let mut number = 1;
     let mut file = tempfile::tempfile()?;
-    let pid = match fork_alone()? {
-        ForkResult::Child => child(transcript, |transcript| {
-            number += 1;
-            file.write_all(b"child,")?;
-            transcript.line("child", format!("number += 1: {number}; write 6 bytes to the file"));
-            Ok(())
-        }),
-        ForkResult::Parent { child } => child,
-    };
+    let pid = fork(transcript, |transcript| {
+        number += 1;
+        file.write_all(b"child,")?;
+        transcript.line("child", format!("number += 1: {number}; write 6 bytes to the file"));
+        Ok(())
+    })?;
     reap(transcript, pid)?;
     file.write_all(b"parent")?;
     file.rewind()?;
@@ -66,20 +57,17 @@ fn copies(transcript: &mut Transcript) -> anyhow::Result<()> {
 
 fn exec(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("exec: the same process, another program");
-    let pid = match fork_alone()? {
-        // ANCHOR: exec
-        ForkResult::Child => child(transcript, |transcript| {
-            transcript.line("child", format!("pid {}: exec a shell", getpid()));
-            let shell = ["sh", "-c", "echo \"   shell  pid $$: the same one; exit 3\"; exit 3"];
-            let arguments = shell.iter().map(|word| CString::new(*word)).collect::<Result<Vec<_>, _>>()?;
-            // It returns only when it has failed. A child that went on here as if it were the parent would be a disaster.
-            match execv(c"/bin/sh", &arguments) {
-                Err(error) => Err(error.into()),
-            }
-        }),
-        // ANCHOR_END: exec
-        ForkResult::Parent { child } => child,
-    };
+    // ANCHOR: exec
+    let pid = fork(transcript, |transcript| {
+        transcript.line("child", format!("pid {}: exec a shell", getpid()));
+        let shell = ["sh", "-c", "echo \"   shell  pid $$: the same one; exit 3\"; exit 3"];
+        let arguments = shell.iter().map(|word| CString::new(*word)).collect::<Result<Vec<_>, _>>()?;
+        // It returns only when it has failed. A child that went on here as if it were the parent would be a disaster.
+        match execv(c"/bin/sh", &arguments) {
+            Err(error) => Err(error.into()),
+        }
+    })?;
+    // ANCHOR_END: exec
     reap(transcript, pid)?;
     let error = Command::new("no-such-program").spawn().err().context("that was not to exist")?;
     ensure!(error.kind() == ErrorKind::NotFound, "{error}");

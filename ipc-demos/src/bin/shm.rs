@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use ch03_socketpair::{fork_with_channel, read_message, write_message};
-use clap::Parser;
-use ipc_demos::play::{child, grouped, reap};
+use ipc_demos::play::{begin, child, grouped, reap};
 use ipc_demos::ring::{Ring, Wake};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -19,14 +18,9 @@ const MESSAGES: u64 = 200_000;
 /// A ring's size in bytes.
 const RING: usize = 64 * 1024;
 
-/// Shows a ring of messages in shared memory, with futex or eventfd to wake the other side.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {}
-
 fn main() -> anyhow::Result<()> {
-    let Arguments {} = Arguments::parse();
-    let mut transcript = Transcript::new();
+    let mut transcript =
+        begin("Shows a ring of messages in shared memory, with futex or eventfd to wake the other side");
     transcript.heading("A ring in shared memory: one process writes, the other one reads");
     through(&mut transcript, "futex", Wake::Futex)?;
     through(&mut transcript, "eventfd", Wake::eventfd()?)?;

@@ -13,8 +13,7 @@ use std::{io, ptr};
 use anyhow::{Context, ensure};
 use ch02_processes_and_signals::fork_alone;
 use ch03_socketpair::fork_with_channel;
-use clap::Parser;
-use ipc_demos::play::{child, reap};
+use ipc_demos::play::{begin, child, fork, reap};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
@@ -30,14 +29,8 @@ const EVERY: Duration = Duration::from_millis(10);
 /// How long a wait is left waiting that is there to show that it waits.
 const STUCK: Duration = Duration::from_millis(300);
 
-/// Shows sigaction, the self-pipe, signalfd, and what a signal handler may do.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {}
-
 fn main() -> anyhow::Result<()> {
-    let Arguments {} = Arguments::parse();
-    let mut transcript = Transcript::new();
+    let mut transcript = begin("Shows sigaction, the self-pipe, signalfd, and what a signal handler may do");
     interruption(&mut transcript)?;
     flags_and_queues(&mut transcript)?;
     self_pipe(&mut transcript)?;
@@ -71,19 +64,16 @@ fn interruption(transcript: &mut Transcript) -> anyhow::Result<()> {
         HANDLED.store(0, Relaxed);
         let (mut reader, mut writer) = pipe()?;
         let parent = getpid();
-        let pid = match fork_alone()? {
-            ForkResult::Child => child(transcript, |_| {
-                // Without SA_RESTART until it is killed; otherwise the parent gets a byte in the end.
-                let mut sent = 0;
-                while getppid() == parent && (expected.is_err() || sent < 5) {
-                    kill(parent, Signal::SIGUSR1)?;
-                    sent += 1;
-                    sleep(EVERY);
-                }
-                Ok(writer.write_all(b"!")?)
-            }),
-            ForkResult::Parent { child } => child,
-        };
+        let pid = fork(transcript, |_| {
+            // Without SA_RESTART until it is killed; otherwise the parent gets a byte in the end.
+            let mut sent = 0;
+            while getppid() == parent && (expected.is_err() || sent < 5) {
+                kill(parent, Signal::SIGUSR1)?;
+                sent += 1;
+                sleep(EVERY);
+            }
+            Ok(writer.write_all(b"!")?)
+        })?;
         drop(writer);
         let result = reader.read(&mut [0]).map_err(|error| error.kind());
         ensure!(result == expected && HANDLED.load(Relaxed) > 0, "{name}: {result:?}");
@@ -179,10 +169,7 @@ fn self_pipe(transcript: &mut Transcript) -> anyhow::Result<()> {
     let (mut reader, writer) = open_self_pipe()?;
     handle(Signal::SIGUSR2, tell_the_loop, SaFlags::SA_RESTART)?;
     let parent = getpid();
-    let pid = match fork_alone()? {
-        ForkResult::Child => child(transcript, |_| Ok(kill(parent, Signal::SIGUSR2)?)),
-        ForkResult::Parent { child } => child,
-    };
+    let pid = fork(transcript, |_| Ok(kill(parent, Signal::SIGUSR2)?))?;
     // The signal may come before poll, or within it. The byte is there in either case: no moment is the wrong one.
     let mut wanted = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
     while let Err(Errno::EINTR) = poll(&mut wanted, PollTimeout::NONE) {}

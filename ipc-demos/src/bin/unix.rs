@@ -11,9 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use ch02_processes_and_signals::fork_alone;
 use ch03_socketpair::{Decoder, fork_with_channel, read_message, write_message};
-use clap::Parser;
 use ipc_demos::passing::{receive_credentials, receive_descriptor, send_credentials, send_descriptor};
-use ipc_demos::play::{child, reap, text};
+use ipc_demos::play::{begin, child, fork, reap, text};
 use nix::sys::socket::{UnixCredentials, setsockopt, sockopt};
 use nix::unistd::{ForkResult, getpid};
 use stage::Transcript;
@@ -21,14 +20,10 @@ use stage::Transcript;
 /// A client that hears nothing for this long fails, instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Shows unix sockets with a name, stream and datagram, and passes an open UDP socket and credentials over them.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {}
-
 fn main() -> anyhow::Result<()> {
-    let Arguments {} = Arguments::parse();
-    let mut transcript = Transcript::new();
+    let mut transcript = begin(
+        "Shows unix sockets with a name, stream and datagram, and passes an open UDP socket and credentials over them",
+    );
     let folder = tempfile::tempdir().context("there is no place for a socket's name")?;
     stream(&mut transcript, &folder.path().join("server"))?;
     datagrams(&mut transcript, folder.path())?;
@@ -151,13 +146,10 @@ fn credentials(transcript: &mut Transcript) -> anyhow::Result<()> {
     transcript.heading("SCM_CREDENTIALS: who is it that says this?");
     let (ours, theirs) = UnixStream::pair()?;
     setsockopt(&ours, sockopt::PassCred, &true)?;
-    let pid = match fork_alone()? {
-        ForkResult::Child => child(transcript, |_| {
-            send_credentials(&theirs, b"it is me", &UnixCredentials::new())?;
-            Ok(())
-        }),
-        ForkResult::Parent { child } => child,
-    };
+    let pid = fork(transcript, |_| {
+        send_credentials(&theirs, b"it is me", &UnixCredentials::new())?;
+        Ok(())
+    })?;
     let mut buffer = [0; 64];
     let (length, sender) = receive_credentials(&ours, &mut buffer)?;
     let Some(sender) = sender else { bail!("no credentials came") };
