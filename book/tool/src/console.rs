@@ -33,8 +33,8 @@ use crate::includes;
 use crate::normalise::normalise;
 use crate::pages::Page;
 
-/// How long a command may take, compiling included.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a command may take, compiling included, and waiting while somebody else compiles in the same folder.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 static PAGE_PORT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\b70\d\d\b").unwrap_or_else(|error| unreachable!("the pattern is a constant: {error}"))
