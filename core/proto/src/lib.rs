@@ -12,6 +12,7 @@
 pub mod codec;
 pub mod dtls;
 pub mod ice;
+pub mod layers;
 pub mod rtcp;
 pub mod rtp;
 pub mod sctp;

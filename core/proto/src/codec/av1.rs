@@ -79,6 +79,8 @@ pub(super) fn inspect(payload: &[u8], descriptor: Option<Descriptor>) -> Payload
         switches_spatial: is_key_frame || descriptor.switches_spatial,
         switches_temporal: is_key_frame || descriptor.switches_temporal,
         is_discardable: descriptor.is_discardable,
+        dependency: Some(descriptor),
+        ..PayloadInfo::default()
     }
 }
 

@@ -47,6 +47,7 @@ impl KeyFrameDetector {
             switches_spatial: is_key_frame,
             switches_temporal: is_key_frame || marking.base_layer_sync,
             is_discardable: marking.discardable,
+            ..PayloadInfo::default()
         }
     }
 }

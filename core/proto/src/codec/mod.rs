@@ -78,6 +78,87 @@ pub struct PayloadInfo {
     pub switches_temporal: bool,
     /// Nothing depends on the frame, and the payload tells so.
     pub is_discardable: bool,
+    /// The payload's descriptor, where it has numbers that a forwarder must keep without gaps.
+    pub descriptor: PayloadDescriptor,
+    /// The dependency descriptor, if the packet has one that could be read. Of codecs other than AV1 only an inspector
+    /// [for layers](Inspector::for_layers) reads it.
+    pub dependency: Option<dependency_descriptor::Descriptor>,
+}
+
+impl PayloadInfo {
+    /// The frame's place and layers, as its dependency descriptor tells them.
+    fn with_dependency(self, descriptor: dependency_descriptor::Descriptor) -> PayloadInfo {
+        PayloadInfo {
+            starts_frame: descriptor.start_of_frame,
+            ends_frame: descriptor.end_of_frame,
+            spatial_layer: descriptor.spatial_id,
+            temporal_layer: descriptor.temporal_id,
+            has_temporal_layer: true,
+            dependency: Some(descriptor),
+            ..self
+        }
+    }
+}
+
+/// A payload descriptor with numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum PayloadDescriptor {
+    /// The codec has none.
+    #[default]
+    None,
+    /// RFC 7741.
+    Vp8(vp8::Descriptor),
+    /// RFC 9628.
+    Vp9(vp9::Descriptor),
+}
+
+/// Bytes of a payload descriptor within which all its numbers lie: see [`PayloadDescriptor::set_numbers`].
+pub const MAX_DESCRIPTOR_LEN: usize = 6;
+
+impl PayloadDescriptor {
+    /// The descriptor in front of a payload; `None` if there is none, or none that can be read.
+    pub fn parse(codec: Codec, payload: &[u8]) -> PayloadDescriptor {
+        match codec {
+            Codec::Vp8 => vp8::Descriptor::parse(payload).map_or(PayloadDescriptor::None, PayloadDescriptor::Vp8),
+            Codec::Vp9 => vp9::Descriptor::parse(payload).map_or(PayloadDescriptor::None, PayloadDescriptor::Vp9),
+            _ => PayloadDescriptor::None,
+        }
+    }
+
+    /// The picture id and its width in bits, if there is one.
+    pub fn picture_id(&self) -> Option<(u16, u32)> {
+        let (picture_id, is_long) = match self {
+            PayloadDescriptor::None => return None,
+            PayloadDescriptor::Vp8(descriptor) => (descriptor.picture_id?, descriptor.picture_id_is_long),
+            PayloadDescriptor::Vp9(descriptor) => (descriptor.picture_id?, descriptor.picture_id_is_long),
+        };
+        Some((picture_id, if is_long { 15 } else { 7 }))
+    }
+
+    /// TL0PICIDX, if there is one.
+    pub fn tl0_pic_idx(&self) -> Option<u8> {
+        match self {
+            PayloadDescriptor::None => None,
+            PayloadDescriptor::Vp8(descriptor) => descriptor.tl0_pic_idx,
+            PayloadDescriptor::Vp9(descriptor) => descriptor.layers?.tl0_pic_idx,
+        }
+    }
+
+    /// Overwrites picture id and TL0PICIDX in a copy of the descriptor, which has them at the same places, within its first
+    /// [`MAX_DESCRIPTOR_LEN`] bytes. What it does not have is not written.
+    pub fn set_numbers(&self, descriptor: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
+        match self {
+            PayloadDescriptor::None => {}
+            PayloadDescriptor::Vp8(parsed) => {
+                parsed.set_picture_id(descriptor, picture_id);
+                parsed.set_tl0_pic_idx(descriptor, tl0_pic_idx);
+            }
+            PayloadDescriptor::Vp9(parsed) => {
+                parsed.set_picture_id(descriptor, picture_id);
+                parsed.set_tl0_pic_idx(descriptor, tl0_pic_idx);
+            }
+        }
+    }
 }
 
 /// Looks into the payloads of one stream. Keep one per producer stream: AV1's layers are told by a structure that
@@ -85,6 +166,7 @@ pub struct PayloadInfo {
 #[derive(Clone, Debug)]
 pub struct Inspector {
     codec: Codec,
+    reads_dependencies: bool,
     dependency_descriptor: dependency_descriptor::Parser,
     h264: h264::KeyFrameDetector,
 }
@@ -94,9 +176,34 @@ impl Inspector {
     pub fn new(codec: Codec) -> Inspector {
         Inspector {
             codec,
+            reads_dependencies: codec == Codec::Av1,
             dependency_descriptor: dependency_descriptor::Parser::new(),
             h264: h264::KeyFrameDetector::new(),
         }
+    }
+
+    /// The same, which reads the dependency descriptors of every codec: for streams of which layers are chosen.
+    pub fn for_layers(codec: Codec) -> Inspector {
+        Inspector { reads_dependencies: true, ..Inspector::new(codec) }
+    }
+
+    /// What an earlier packet's payload is, as far as it takes to write it again: its descriptors and its layers. Nothing is
+    /// learnt from it.
+    pub fn peek(&self, payload: &[u8], dependency_descriptor: Option<&[u8]>) -> PayloadInfo {
+        let info = match self.codec {
+            Codec::Vp8 => vp8::inspect(payload),
+            Codec::Vp9 => vp9::inspect(payload),
+            _ => PayloadInfo::default(),
+        };
+        match dependency_descriptor.and_then(|value| self.dependency_descriptor.peek(value).ok()) {
+            Some(descriptor) if self.reads_dependencies => info.with_dependency(descriptor),
+            _ => info,
+        }
+    }
+
+    /// What it knows of the stream's dependencies.
+    pub fn dependencies(&self) -> &dependency_descriptor::Parser {
+        &self.dependency_descriptor
     }
 
     /// Whether a key frame can be told from other packets.
@@ -113,15 +220,20 @@ impl Inspector {
         frame_marking: Option<&[u8]>,
         dependency_descriptor: Option<&[u8]>,
     ) -> PayloadInfo {
-        match self.codec {
+        let dependency = match dependency_descriptor {
+            Some(value) if self.reads_dependencies => self.dependency_descriptor.parse(value).ok(),
+            _ => None,
+        };
+        let info = match self.codec {
             Codec::Vp8 => vp8::inspect(payload),
             Codec::Vp9 => vp9::inspect(payload),
             Codec::H264 | Codec::H264Svc => self.h264.inspect(payload, frame_marking.and_then(FrameMarking::decode)),
-            Codec::Av1 => {
-                let descriptor = dependency_descriptor.and_then(|value| self.dependency_descriptor.parse(value).ok());
-                av1::inspect(payload, descriptor)
-            }
+            Codec::Av1 => return av1::inspect(payload, dependency),
             _ => PayloadInfo::default(),
+        };
+        match dependency {
+            Some(descriptor) => info.with_dependency(descriptor),
+            None => info,
         }
     }
 }

@@ -8,7 +8,7 @@
 //! |TID|Y| KEYIDX  |   if T or K
 //! ```
 
-use super::{DescriptorReader, PayloadInfo, TruncatedDescriptor};
+use super::{DescriptorReader, PayloadDescriptor, PayloadInfo, TruncatedDescriptor};
 
 /// A parsed payload descriptor, with offsets of what a forwarder rewrites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -112,6 +112,7 @@ pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
         switches_spatial: is_key_frame,
         switches_temporal: is_key_frame || descriptor.layer_sync,
         is_discardable: descriptor.non_reference,
+        descriptor: PayloadDescriptor::Vp8(descriptor),
         ..PayloadInfo::default()
     }
 }

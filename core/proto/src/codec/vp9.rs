@@ -9,13 +9,15 @@
 //! | SS ..             if V
 //! ```
 
-use super::{DescriptorReader, PayloadInfo, TruncatedDescriptor};
+use super::{DescriptorReader, PayloadDescriptor, PayloadInfo, TruncatedDescriptor};
 
 /// A parsed payload descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Descriptor {
     /// Running index of pictures, 7 or 15 bits.
     pub picture_id: Option<u16>,
+    /// Whether the picture id has 15 bits.
+    pub picture_id_is_long: bool,
     /// The frame refers to earlier pictures.
     pub inter_picture_predicted: bool,
     /// References are given by differences of picture ids (flexible mode).
@@ -54,9 +56,12 @@ impl Descriptor {
         let mut bytes = DescriptorReader::new(payload);
         let first = bytes.next("first byte")?;
         let flexible = first & 0x10 != 0;
-        let picture_id = match first & 0x80 {
-            0 => None,
-            _ => Some(bytes.picture_id()?.0),
+        let (picture_id, picture_id_is_long) = match first & 0x80 {
+            0 => (None, false),
+            _ => {
+                let (picture_id, is_long) = bytes.picture_id()?;
+                (Some(picture_id), is_long)
+            }
         };
         let layers = match first & 0x20 {
             0 => None,
@@ -73,6 +78,7 @@ impl Descriptor {
         };
         Ok(Descriptor {
             picture_id,
+            picture_id_is_long,
             inter_picture_predicted: first & 0x40 != 0,
             flexible,
             starts_frame: first & 0x08 != 0,
@@ -87,6 +93,25 @@ impl Descriptor {
     /// no earlier one.
     pub fn is_key_frame(&self) -> bool {
         self.starts_frame && !self.inter_picture_predicted && self.layers.is_none_or(|layers| layers.spatial_id == 0)
+    }
+
+    /// Overwrites the picture id in a copy of the descriptor, in the width that it has. Without one, nothing happens.
+    pub fn set_picture_id(&self, descriptor: &mut [u8], picture_id: u16) {
+        let [high, low] = picture_id.to_be_bytes();
+        match descriptor.get_mut(1..) {
+            Some([first, second, ..]) if self.picture_id_is_long => (*first, *second) = (high | 0x80, low),
+            Some([only, ..]) if self.picture_id.is_some() && !self.picture_id_is_long => *only = low & 0x7f,
+            _ => {}
+        }
+    }
+
+    /// Overwrites TL0PICIDX in a copy of the descriptor. Without one, nothing happens.
+    pub fn set_tl0_pic_idx(&self, descriptor: &mut [u8], tl0_pic_idx: u8) {
+        let picture_id_len = usize::from(self.picture_id.is_some()) + usize::from(self.picture_id_is_long);
+        let has_it = self.layers.is_some_and(|layers| layers.tl0_pic_idx.is_some());
+        if let Some(byte) = descriptor.get_mut(2 + picture_id_len).filter(|_| has_it) {
+            *byte = tl0_pic_idx;
+        }
     }
 }
 
@@ -110,6 +135,8 @@ pub(super) fn inspect(payload: &[u8]) -> PayloadInfo {
         switches_temporal: is_key_frame || switching_up,
         // Z speaks of higher spatial layers only.
         is_discardable: false,
+        descriptor: PayloadDescriptor::Vp9(descriptor),
+        dependency: None,
     }
 }
 
@@ -171,8 +198,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_payloads_never_panic(payload in proptest::collection::vec(any::<u8>(), 0..12)) {
+        fn what_is_rewritten_is_read(
+            mut payload in proptest::collection::vec(any::<u8>(), 0..12), picture_id: u16, tl0: u8
+        ) {
             inspect(&payload);
+            if let Ok(before) = Descriptor::parse(&payload) {
+                before.set_picture_id(&mut payload, picture_id);
+                before.set_tl0_pic_idx(&mut payload, tl0);
+                let mask = if before.picture_id_is_long { 0x7fff } else { 0x7f };
+                let layers = before.layers.map(|layers| Layers { tl0_pic_idx: layers.tl0_pic_idx.map(|_| tl0), ..layers });
+                let picture_id = before.picture_id.map(|_| picture_id & mask);
+                let expected = Descriptor { picture_id, layers, ..before };
+                prop_assert_eq!(Descriptor::parse(&payload), Ok(expected));
+            }
         }
     }
 }
