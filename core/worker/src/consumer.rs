@@ -14,6 +14,7 @@ use sfu_channel::stats::RtpStreamStat;
 use sfu_channel::{ConsumerScore, MediaKind, RtpEncodingParameters, RtpParameters, RtpType, TraceEventType};
 
 use crate::clock::Clock;
+use crate::layered::Layered;
 use crate::media::send_stream::SendStream;
 use crate::producer::Producer;
 use crate::rtp_parameters;
@@ -50,6 +51,8 @@ pub struct Consumer {
     pub trace: TraceTypes<TraceEventType>,
     /// The index of the producer's stream that it forwards, once that has been seen.
     pub producer_stream: Option<usize>,
+    /// What it knows of layers, if it is of type simulcast or svc.
+    pub layers: Option<Box<Layered>>,
     /// The stream that it sends.
     pub stream: SendStream,
     /// The further streams of a consumer of type pipe, one for each further encoding. All others have none.
@@ -78,9 +81,9 @@ impl Consumer {
         transport: usize,
         producer_index: usize,
         producer: &Producer,
-        request: Consume,
+        mut request: Consume,
     ) -> Result<Consumer, Refusal> {
-        let mut parameters = request.rtp_parameters;
+        let mut parameters = std::mem::take(&mut request.rtp_parameters);
         rtp_parameters::normalize(&mut parameters)?;
         for encoding in &parameters.encodings {
             if encoding.ssrc.is_none() {
@@ -90,18 +93,14 @@ impl Consumer {
                 return Err(Refusal::type_error("invalid encoding in rtpParameters (missing rtx.ssrc)"));
             }
         }
-        let mut consumable_rtp_encodings = request.consumable_rtp_encodings;
+        let mut consumable_rtp_encodings = std::mem::take(&mut request.consumable_rtp_encodings);
         consumable_rtp_encodings.iter_mut().for_each(rtp_parameters::normalize_encoding);
         if consumable_rtp_encodings.iter().any(|encoding| encoding.ssrc.is_none()) {
             return Err(Refusal::type_error("wrong encoding in consumableRtpEncodings (missing ssrc)"));
         }
-        match request.rtp_type {
-            RtpType::Simple | RtpType::Pipe => {}
-            RtpType::Simulcast => return Err(crate::requests::unsupported("consumers of type simulcast are")),
-            RtpType::Svc => return Err(crate::requests::unsupported("consumers of type svc are")),
-        }
         let is_pipe = request.rtp_type == RtpType::Pipe;
-        if !is_pipe && consumable_rtp_encodings.len() != 1 {
+        let layers = Layered::new(&request, &parameters, &consumable_rtp_encodings, producer)?;
+        if !is_pipe && layers.is_none() && consumable_rtp_encodings.len() != 1 {
             return Err(Refusal::type_error("invalid consumableRtpEncodings with size != 1"));
         }
         if is_pipe && consumable_rtp_encodings.len() != parameters.encodings.len() {
@@ -132,7 +131,8 @@ impl Consumer {
             transport_connected: false,
             priority: 1,
             trace: TraceTypes::default(),
-            producer_stream,
+            producer_stream: layers.as_ref().map_or(producer_stream, |layered| layered.current_stream()),
+            layers,
             stream,
             further,
             last_report: None,
@@ -146,6 +146,11 @@ impl Consumer {
 
     /// A stream of its producer has been seen. Returns whether it forwards that one.
     pub fn handle_new_stream(&mut self, mapped_ssrc: u32, producer_stream: usize) -> bool {
+        if let Some(layered) = &mut self.layers {
+            let is_one = layered.attach(mapped_ssrc, producer_stream);
+            self.producer_stream = layered.current_stream();
+            return is_one;
+        }
         if self.mapped_ssrc() == mapped_ssrc {
             self.producer_stream = Some(producer_stream);
             return true;
@@ -154,9 +159,18 @@ impl Consumer {
         stream.map(|stream| stream.producer_stream = Some(producer_stream)).is_some()
     }
 
+    /// Whether packets would be forwarded, if they came.
+    pub fn is_running(&self) -> bool {
+        self.transport_connected && !self.paused && !self.producer_paused
+    }
+
     /// Whether packets are forwarded.
     pub fn is_active(&self) -> bool {
-        self.transport_connected && !self.paused && !self.producer_paused && self.producer_streams().next().is_some()
+        let has_source = match &self.layers {
+            Some(layered) => layered.target().is_some(),
+            None => self.producer_streams().next().is_some(),
+        };
+        self.is_running() && has_source
     }
 
     /// Whether it forwards all of the producer's streams, and says nothing about how well it goes.
@@ -240,7 +254,7 @@ impl Consumer {
             paused: self.paused,
             producer_paused: self.producer_paused,
             score: self.score(producer),
-            preferred_layers: None,
+            preferred_layers: self.layers.as_ref().map(|layered| layered.preferred()),
         }
     }
 
@@ -260,7 +274,7 @@ impl Consumer {
             trace_event_types: self.trace.to_vec(),
             rtp_stream: (!self.is_pipe()).then(|| self.stream.dump()),
             rtp_streams: self.is_pipe().then(|| self.streams().map(SendStream::dump).collect()),
-            layers: None,
+            layers: self.layers.as_ref().map(|layered| layered.dump()),
         }
     }
 

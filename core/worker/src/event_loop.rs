@@ -318,7 +318,7 @@ impl EventLoop {
 
     /// Sends what has been routed, and empties the batch unless there is more in it.
     fn finish_routing(&mut self, now: Instant) {
-        self.worker.finish_routing(now, &self.batch);
+        self.worker.finish_routing(now, &mut self.batch);
         if !self.received.is_empty() {
             return;
         }

@@ -18,6 +18,7 @@ pub mod channel;
 pub mod clock;
 pub mod consumer;
 pub mod event_loop;
+pub mod layered;
 pub mod log;
 pub mod media;
 pub mod payloads;

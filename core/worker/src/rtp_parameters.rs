@@ -125,8 +125,8 @@ pub fn producer_type(parameters: &RtpParameters) -> Result<RtpType, Refusal> {
         return Err(Refusal::type_error("empty encodings"));
     };
     let codec = media_codec(parameters, encoding).and_then(mime_type).map(|mime_type| mime_type.codec);
-    let simulcast = matches!(codec, Some(Codec::Vp8 | Codec::H264));
-    let svc = matches!(codec, Some(Codec::Vp9 | Codec::H264Svc));
+    let simulcast = codec.is_some_and(can_simulcast);
+    let svc = codec.is_some_and(can_svc);
     let layered = encoding.spatial_layers.unwrap_or(1) > 1 || encoding.temporal_layers.unwrap_or(1) > 1;
     match (parameters.encodings.len(), layered) {
         (1, false) => Ok(RtpType::Simple),
@@ -134,6 +134,17 @@ pub fn producer_type(parameters: &RtpParameters) -> Result<RtpType, Refusal> {
         _ if simulcast => Ok(RtpType::Simulcast),
         _ => Err(Refusal::type_error(format!("{codec:?} codec not supported for simulcast"))),
     }
+}
+
+/// Whether several encodings of a codec, or temporal layers of a codec without [SVC](can_svc), can be chosen from.
+/// (mediasoup 3.12 does so with VP8 and H.264 only.)
+pub fn can_simulcast(codec: Codec) -> bool {
+    matches!(codec, Codec::Vp8 | Codec::Vp9 | Codec::H264 | Codec::Av1)
+}
+
+/// Whether layers within one stream of a codec can be chosen from. (mediasoup 3.12 has no AV1.)
+pub fn can_svc(codec: Codec) -> bool {
+    matches!(codec, Codec::Vp9 | Codec::H264Svc | Codec::Av1)
 }
 
 /// The media codec of an encoding of these (normalized) parameters.

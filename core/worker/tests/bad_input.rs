@@ -202,10 +202,7 @@ fn each_missing_or_wrong_field_is_named_and_nothing_changes() {
 fn what_is_not_built_yet_says_so() {
     let mut worker = with_entities();
     let before = everything(&mut worker);
-    let mut simulcast = consume("n", "p");
-    simulcast["type"] = json!("simulcast");
     for (method, handler, data) in [
-        ("transport.consume", "t", simulcast),
         (
             "router.createAudioLevelObserver",
             "r",

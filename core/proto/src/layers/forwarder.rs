@@ -156,6 +156,11 @@ impl Forwarder {
         std::mem::replace(&mut self.told, self.current) != self.current
     }
 
+    /// Whether one of the polls below or above would say something.
+    pub fn has_news(&self) -> bool {
+        self.wants_key_frame || self.told != self.current
+    }
+
     /// Whether a key frame of the wanted layers is needed since the last one could not be used; says so once.
     pub fn poll_key_frame_request(&mut self) -> bool {
         std::mem::take(&mut self.wants_key_frame)

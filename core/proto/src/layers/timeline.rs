@@ -158,7 +158,7 @@ mod tests {
         timeline.switch(now, 700_000, clock(1000, 5000), clock(1000, 700_000), false).unwrap();
         assert_eq!(700_000u32.wrapping_add(timeline.offset()), 5001);
         timeline.handle_sent(now, 5001);
-        let far = 5000 - 76 * 90;
+        let far = 5000u32.wrapping_sub(76 * 90);
         let clocks = (clock(1000, 700_000), clock(1000, 5000));
         assert_eq!(timeline.switch(now, far, clocks.0, clocks.1, false), Err(Behind));
         assert_eq!(700_000u32.wrapping_add(timeline.offset()), 5001, "nothing has changed");

@@ -144,6 +144,11 @@ impl Stream {
         self.sender = Some((*info, now));
     }
 
+    /// The sender's last report about the stream.
+    pub fn sender_info(&self) -> Option<SenderInfo> {
+        self.sender.map(|(info, _)| info)
+    }
+
     /// An answer to a reference time that was sent at NTP time, and is `now`. Returns the round-trip time.
     pub fn handle_dlrr(&mut self, now: Ntp, item: &DlrrItem) -> Option<Duration> {
         let rtt = round_trip(now, item.last_receiver_report, item.delay)?;

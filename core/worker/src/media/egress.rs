@@ -9,6 +9,7 @@ use sfu_proto::rtp::{AbsSendTime, ExtensionKind, ExtensionSpans, FixedHeader, He
 use sfu_reactor::udp::{RecvBatch, Sent};
 
 use super::history::Stamps;
+use super::layers::Rewritten;
 use super::send_stream::{Rtx, SendStream};
 use super::{Pending, Source};
 use crate::producer::Producer;
@@ -23,13 +24,38 @@ const MAX_GROWTH: usize = 256;
 /// Entries that a transport's list keeps its memory for. Many packets sent again at once are rare.
 const KEPT_PENDING: usize = 256;
 
-/// A packet to send as it came: its bytes, and what is known about them.
-struct Input<'a> {
-    bytes: &'a [u8],
-    header: &'a Header,
-    extensions: &'a ExtensionSpans,
+/// A packet to send: its bytes, and what is known about them.
+pub(super) struct Input<'a> {
+    /// The packet as it came; of one of several layers that is sent for the first time, with the numbers in its payload
+    /// rewritten.
+    pub bytes: &'a [u8],
+    /// Its header.
+    pub header: &'a Header,
+    /// Its header extensions.
+    pub extensions: &'a ExtensionSpans,
     /// The router's payload type for it.
-    payload_type: u8,
+    pub payload_type: u8,
+    /// What is to be sent instead of what came, of one of several layers.
+    pub rewritten: Option<&'a Rewritten>,
+}
+
+impl Input<'_> {
+    fn timestamp(&self) -> u32 {
+        self.rewritten.map_or(self.header.timestamp, |rewritten| rewritten.timestamp)
+    }
+
+    fn marker(&self) -> bool {
+        self.rewritten.map_or(self.header.marker, |rewritten| rewritten.marker)
+    }
+
+    /// The value of the dependency descriptor, as it is to be sent.
+    fn dependency_descriptor(&self) -> Option<&[u8]> {
+        let rewritten = self.rewritten.and_then(|rewritten| rewritten.dependency.as_ref());
+        match rewritten {
+            Some((value, len)) => value.get(..*len),
+            None => self.extensions.value(ExtensionKind::DependencyDescriptor, self.bytes),
+        }
+    }
 }
 
 /// Under which name and number a packet goes out, and with which stamps.
@@ -38,6 +64,8 @@ struct Outgoing {
     sequence_number: u16,
     /// The retransmission stream that it goes out on, if it does.
     rtx: Option<Rtx>,
+    /// It was sent before, or should have been.
+    is_again: bool,
     stamps: Stamps,
 }
 
@@ -57,7 +85,7 @@ pub(super) struct Written {
 
 impl Worker {
     /// Ends the handling of what has been routed: sends it, and asks its producers what they want.
-    pub fn finish_routing(&mut self, now: Instant, batch: &RecvBatch) {
+    pub fn finish_routing(&mut self, now: Instant, batch: &mut RecvBatch) {
         let mut touched = std::mem::take(&mut self.media.touched_producers);
         for index in &touched {
             self.fan_out(*index);
@@ -72,7 +100,9 @@ impl Worker {
         }
         self.media.touched_producers = touched;
         self.media.packets.clear();
+        self.media.infos.clear();
         self.media.load = 0;
+        self.follow_layered_consumers(now);
     }
 
     /// Notes on the transports of a producer's consumers that it has packets for them.
@@ -91,7 +121,7 @@ impl Worker {
     }
 
     /// Sends what is pending on all transports.
-    fn emit(&mut self, now: Instant, batch: &RecvBatch) {
+    fn emit(&mut self, now: Instant, batch: &mut RecvBatch) {
         let mut dirty = std::mem::take(&mut self.media.dirty_transports);
         for transport in dirty.drain(..) {
             self.emit_on(now, transport, batch);
@@ -99,7 +129,7 @@ impl Worker {
         self.media.dirty_transports = dirty;
     }
 
-    fn emit_on(&mut self, now: Instant, index: usize, batch: &RecvBatch) {
+    fn emit_on(&mut self, now: Instant, index: usize, batch: &mut RecvBatch) {
         let Worker { transports, consumers, producers, sockets, media, clock, output, .. } = self;
         let Some(transport) = transports.get_mut(index) else { return };
         let mut pending = std::mem::take(&mut transport.pending);
@@ -121,23 +151,30 @@ impl Worker {
                 scratch: &mut media.scratch,
                 totals: Totals::default(),
             };
-            for Pending { consumer, source } in &pending {
-                let Some(consumer) = consumers.get_mut(*consumer) else { continue };
+            for Pending { consumer: consumer_index, source } in &pending {
+                let Some(consumer) = consumers.get_mut(*consumer_index) else { continue };
                 let Some(producer) = producers.get(consumer.producer) else { continue };
                 match source {
                     Source::Queue => {
                         for index in &producer.queue {
                             let Some(packet) = media.packets.get(*index) else { continue };
-                            let Some(own) = consumer.stream_for(packet.stream) else { continue };
-                            let Some(stream) = consumer.stream_mut(own) else { continue };
-                            let Some(sequence_number) = stream.accept(packet) else { continue };
-                            let input = Input {
-                                bytes: packet.bytes(batch.datagram(packet.datagram).1),
-                                header: &packet.header,
-                                extensions: &packet.extensions,
-                                payload_type: packet.payload_type,
+                            let (own, sent) = if consumer.layers.is_some() {
+                                let Some(info) = media.infos.get(packet.info) else { continue };
+                                let (_, datagram) = batch.datagram_mut(packet.datagram);
+                                (0, train.push_layered(now, consumer, producer, packet, info, datagram))
+                            } else {
+                                let Some(own) = consumer.stream_for(packet.stream) else { continue };
+                                let Some(stream) = consumer.stream_mut(own) else { continue };
+                                let Some(sequence_number) = stream.accept(packet) else { continue };
+                                let input = Input {
+                                    bytes: packet.bytes(batch.datagram(packet.datagram).1),
+                                    header: &packet.header,
+                                    extensions: &packet.extensions,
+                                    payload_type: packet.payload_type,
+                                    rewritten: None,
+                                };
+                                (own, train.push_new(now, stream, sequence_number, &input))
                             };
-                            let sent = train.push_new(now, stream, sequence_number, &input);
                             if let Some(written) = sent
                                 && !consumer.trace.is_empty()
                             {
@@ -148,15 +185,17 @@ impl Worker {
                                 train.clear();
                             }
                         }
+                        if consumer.layers.as_ref().is_some_and(|layered| layered.forwarder.has_news()) {
+                            media.changed_layers.push(*consumer_index);
+                        }
                     }
                     Source::Stored { stream: own, origin, sequence_number } => {
-                        let Some(stream) =
-                            consumer.producer_stream_of(*own).and_then(|index| producer.streams.get(index))
-                        else {
-                            continue;
-                        };
+                        let Some((index, epoch)) = consumer.origin(*own, origin.source) else { continue };
+                        let Some(stream) = producer.streams.get(index) else { continue };
                         // In another epoch the number is another packet's.
-                        let stored = stream.stored.as_ref().filter(|_| stream.epoch() == origin.source);
+                        let is_same =
+                            stream.epoch() == epoch || consumer.layers.is_some() && stream.epoch() & 0x0fff == epoch;
+                        let stored = stream.stored.as_ref().filter(|_| is_same);
                         let Some(stored) = stored.and_then(|stored| stored.get(now, origin.sequence_number)) else {
                             continue;
                         };
@@ -164,7 +203,12 @@ impl Worker {
                             continue;
                         };
                         let (header, extensions) = (&header, &extensions);
-                        let input = Input { bytes: stored.bytes, header, extensions, payload_type };
+                        let rewritten = consumer.recall(stream, origin.source, header, extensions, stored.bytes);
+                        if consumer.layers.is_some() && rewritten.is_none() {
+                            continue;
+                        }
+                        let rewritten = rewritten.as_ref();
+                        let input = Input { bytes: stored.bytes, header, extensions, payload_type, rewritten };
                         let Some(sender) = consumer.stream_mut(*own) else { continue };
                         let sent = train.push_again(sender, *sequence_number, &input);
                         if let Some(written) = sent
@@ -239,7 +283,7 @@ enum Sink<'a> {
 }
 
 /// Packets to one destination, which are written back to back and leave together.
-struct Train<'a> {
+pub(super) struct Train<'a> {
     sink: Sink<'a>,
     protection: &'a mut Protection,
     /// The last transport-wide sequence number.
@@ -255,7 +299,7 @@ struct Train<'a> {
 
 impl Train<'_> {
     /// Writes a packet that has not been sent before.
-    fn push_new(
+    pub(super) fn push_new(
         &mut self,
         now: Instant,
         stream: &mut SendStream,
@@ -263,18 +307,19 @@ impl Train<'_> {
         input: &Input<'_>,
     ) -> Option<Written> {
         let stamps = self.stamps(stream);
-        let written = self.push(stream, input, Outgoing { sequence_number, rtx: None, stamps })?;
+        let outgoing = Outgoing { sequence_number, rtx: None, is_again: false, stamps };
+        let written = self.push(stream, input, outgoing)?;
         self.totals.rtp_bytes += written.len;
         stream.remember(sequence_number, stamps);
-        stream.sent.handle_packet(now, input.header.timestamp, written.len, input.header.payload_len());
+        stream.sent.handle_packet(now, input.timestamp(), written.len, input.header.payload_len());
         Some(written)
     }
 
     /// Writes a packet again: on the retransmission stream, or as it was to the byte.
     fn push_again(&mut self, stream: &mut SendStream, sequence_number: u16, input: &Input<'_>) -> Option<Written> {
         let outgoing = match stream.next_rtx() {
-            Some(rtx) => Outgoing { sequence_number, rtx: Some(rtx), stamps: self.stamps(stream) },
-            None => Outgoing { sequence_number, rtx: None, stamps: stream.recall(sequence_number)? },
+            Some(rtx) => Outgoing { sequence_number, rtx: Some(rtx), is_again: true, stamps: self.stamps(stream) },
+            None => Outgoing { sequence_number, rtx: None, is_again: true, stamps: stream.recall(sequence_number)? },
         };
         let written = self.push(stream, input, outgoing)?;
         let total = if outgoing.rtx.is_some() { &mut self.totals.rtx_bytes } else { &mut self.totals.rtp_bytes };
@@ -335,17 +380,17 @@ fn write(
 ) -> Option<Written> {
     let header = match outgoing.rtx {
         Some(rtx) => FixedHeader {
-            marker: input.header.marker,
+            marker: input.marker(),
             payload_type: rtx.payload_type,
             sequence_number: rtx.sequence_number,
-            timestamp: input.header.timestamp,
+            timestamp: input.timestamp(),
             ssrc: rtx.ssrc,
         },
         None => FixedHeader {
-            marker: input.header.marker,
+            marker: input.marker(),
             payload_type: input.payload_type,
             sequence_number: outgoing.sequence_number,
-            timestamp: input.header.timestamp,
+            timestamp: input.timestamp(),
             ssrc: stream.ssrc(),
         },
     };
@@ -356,13 +401,26 @@ fn write(
             scratch.clear();
             scratch.extend_from_slice(&rtx::prefix(outgoing.sequence_number));
             scratch.extend_from_slice(input.header.payload(input.bytes));
+            if let Some((rewritten, payload)) = input.rewritten.zip(scratch.get_mut(rtx::PREFIX_LEN..)) {
+                rewritten.patch(payload);
+            }
             (scratch.as_slice(), 0)
         }
         None => {
+            let padding_len = usize::from(input.header.padding_len);
             if input.header.padding_len > 0 {
                 set_padding_bit(slot);
             }
-            (input.bytes.get(input.header.header_len()..)?, usize::from(input.header.padding_len))
+            let payload = input.bytes.get(input.header.header_len()..)?;
+            match input.rewritten.filter(|_| outgoing.is_again) {
+                Some(rewritten) => {
+                    scratch.clear();
+                    scratch.extend_from_slice(payload);
+                    rewritten.patch(scratch);
+                    (scratch.as_slice(), padding_len)
+                }
+                None => (payload, padding_len),
+            }
         }
     };
     let plain_len = header_len + payload.len();
@@ -404,6 +462,7 @@ fn write_header(
             ExtensionKind::Mid => writer.extension(*id, stream.mid()),
             ExtensionKind::AbsSendTime => writer.extension(*id, &stamps.abs_send_time),
             ExtensionKind::TransportWideCc => writer.extension(*id, &stamps.transport_sequence),
+            ExtensionKind::DependencyDescriptor => writer.optional_extension(Some(*id), input.dependency_descriptor()),
             other => writer.optional_extension(Some(*id), input.extensions.value(*other, input.bytes)),
         };
     }

@@ -166,6 +166,7 @@ impl Transport {
             payload_type: header.payload_type,
             key_frame: false,
             silence: false,
+            info: usize::MAX,
         }
     }
 }

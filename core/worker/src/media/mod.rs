@@ -18,6 +18,8 @@ mod direct;
 mod egress;
 pub mod history;
 mod ingress;
+mod layer_rates;
+mod layers;
 pub mod recv_stream;
 mod reports;
 mod retransmission;
@@ -29,6 +31,9 @@ mod session;
 mod tcp;
 mod trace;
 
+use std::ops::Range;
+
+use sfu_proto::codec::PayloadInfo;
 use sfu_proto::rtp::{ExtensionSpans, Header, Origin};
 
 /// A packet that is being routed: where its bytes are, and what is known about them.
@@ -52,12 +57,20 @@ pub struct Packet {
     pub key_frame: bool,
     /// Whether it is silence that need not be sent (DTX).
     pub silence: bool,
+    /// Of a stream with layers, where the turn's list says what its payload is.
+    pub info: usize,
 }
 
 impl Packet {
     /// Its bytes in its datagram.
     pub fn bytes<'a>(&self, datagram: &'a [u8]) -> &'a [u8] {
         datagram.get(self.offset..self.offset + self.header.packet_len()).unwrap_or_default()
+    }
+
+    /// Where its payload, without padding, lies in its datagram.
+    pub fn payload_range(&self) -> Range<usize> {
+        let start = self.offset + self.header.header_len();
+        start..start + self.header.payload_len()
     }
 }
 
@@ -94,6 +107,10 @@ const SEND_BUFFER: usize = 65_000;
 pub struct Workspace {
     /// The packets that are being routed.
     pub packets: Vec<Packet>,
+    /// What the payloads are of those whose layers are chosen from.
+    pub infos: Vec<PayloadInfo>,
+    /// Consumers that are sent other layers than before, or could not be.
+    pub changed_layers: Vec<usize>,
     /// Transports that have something pending.
     pub dirty_transports: Vec<usize>,
     /// Producers that got packets.
@@ -116,6 +133,8 @@ impl Default for Workspace {
     fn default() -> Workspace {
         Workspace {
             packets: Vec::with_capacity(1024),
+            infos: Vec::with_capacity(256),
+            changed_layers: Vec::with_capacity(64),
             dirty_transports: Vec::with_capacity(64),
             touched_producers: Vec::with_capacity(64),
             load: 0,

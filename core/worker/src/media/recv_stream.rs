@@ -1,16 +1,19 @@
 //! One stream of a producer, as it is received: statistics, score, what is missing, what is kept.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sfu_channel::dump::{RtpStreamDump, RtpStreamParams, RtxStreamDump, RtxStreamParams};
 use sfu_channel::stats::{RtpStreamStat, RtpStreamStatType};
 use sfu_channel::{MediaKind, RtpEncodingParameters, RtpParameters};
-use sfu_proto::codec::{Codec, Inspector, opus};
+use sfu_proto::codec::dependency_descriptor::Parser;
+use sfu_proto::codec::{Codec, Inspector, PayloadInfo, opus};
+use sfu_proto::layers::SenderClock;
 use sfu_proto::rtp::{ExtensionKind, ExtensionSpans, Header};
 use sfu_proto::stream::inactivity::{self, Detector};
 use sfu_proto::stream::score::Score;
 use sfu_proto::stream::{nack, receive, retransmission};
 
+use super::layer_rates::LayerRates;
 use crate::clock::Clock;
 use crate::rtp_parameters;
 
@@ -33,6 +36,11 @@ pub struct RecvStream {
     pub stored: Option<retransmission::Buffer>,
     /// Notices that it stops; only where another stream could take its place.
     pub inactivity: Option<Detector>,
+    /// What the payload of the last packet that was looked into is.
+    pub last_info: PayloadInfo,
+    /// Since when it comes without a stop.
+    active_since: Option<Instant>,
+    rates: LayerRates,
     counts: Counts,
     epoch: u16,
     /// The numbers that have come lately, each at its remainder.
@@ -61,7 +69,7 @@ struct Counts {
 
 impl RecvStream {
     /// A stream of an encoding of these (normalized) parameters, whose first packet has come. `watched` if it is to be
-    /// noticed when it stops.
+    /// noticed when it stops, `layered` if consumers choose from its layers.
     pub fn new(
         ssrc: u32,
         encoding_index: usize,
@@ -69,6 +77,7 @@ impl RecvStream {
         parameters: &RtpParameters,
         mapped_ssrc: u32,
         watched: bool,
+        layered: bool,
     ) -> Option<RecvStream> {
         let params = stream_params(ssrc, encoding_index, encoding, parameters)?;
         let codec = rtp_parameters::media_codec(parameters, encoding).and_then(rtp_parameters::mime_type)?.codec;
@@ -78,12 +87,15 @@ impl RecvStream {
             mapped_ssrc,
             rtx: None,
             codec,
-            inspector: Inspector::new(codec),
+            inspector: if layered { Inspector::for_layers(codec) } else { Inspector::new(codec) },
             received: receive::Stream::new(ssrc, params.clock_rate),
             score: Score::new(),
             nack: params.use_nack.then(|| nack::Generator::new(nack::Config::default())),
             stored: params.use_nack.then(|| retransmission::Buffer::new(retransmission::Config::default())),
             inactivity: watched.then(|| Detector::new(timeout)),
+            last_info: PayloadInfo::default(),
+            active_since: None,
+            rates: LayerRates::new(params.spatial_layers, params.temporal_layers),
             counts: Counts::default(),
             epoch: 0,
             seen: Box::new(none_seen()),
@@ -173,7 +185,8 @@ impl RecvStream {
         let value = |kind| extensions.value(kind, packet);
         let frame_marking = value(ExtensionKind::FrameMarking);
         let descriptor = value(ExtensionKind::DependencyDescriptor);
-        let key_frame = self.inspector.inspect(payload, frame_marking, descriptor).is_key_frame;
+        self.last_info = self.inspector.inspect(payload, frame_marking, descriptor);
+        let key_frame = self.last_info.is_key_frame;
         Payload { key_frame, silence: self.codec == Codec::Opus && opus::is_dtx(payload) }
     }
 
@@ -184,6 +197,57 @@ impl RecvStream {
             (value(ExtensionKind::FrameMarking), value(ExtensionKind::DependencyDescriptor));
         // What the stream's own inspector has learnt since must not change, and a key frame needs nothing from before.
         Inspector::new(self.codec).inspect(header.payload(packet), frame_marking, descriptor).is_key_frame
+    }
+
+    /// What the payload of an earlier packet is, as far as it takes to write it again.
+    pub fn peek(&self, header: &Header, extensions: &ExtensionSpans, packet: &[u8]) -> PayloadInfo {
+        let descriptor = extensions.value(ExtensionKind::DependencyDescriptor, packet);
+        self.inspector.peek(header.payload(packet), descriptor)
+    }
+
+    /// What is known of the dependencies of its frames.
+    pub fn dependencies(&self) -> &Parser {
+        self.inspector.dependencies()
+    }
+
+    /// Counts a packet that was looked into last, of so many bytes, for the rate of its layer.
+    pub fn count_layer(&mut self, now: Instant, bytes: usize) {
+        self.active_since.get_or_insert(now);
+        self.rates.add(now, self.last_info.spatial_layer, self.last_info.temporal_layer, bytes);
+    }
+
+    /// It has stopped: what comes next begins anew.
+    pub fn handle_inactive(&mut self) {
+        self.active_since = None;
+    }
+
+    /// How long it has been coming.
+    pub fn active_for(&self, now: Instant) -> Duration {
+        self.active_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// What one of its layers alone brings, in bits per second.
+    pub fn layer_bitrate(&mut self, now: Instant, spatial: u8, temporal: u8) -> u64 {
+        match self.rates.of_layer(now, spatial, temporal) {
+            Some(bitrate) => bitrate,
+            None if (spatial, temporal) == (0, 0) => self.received.bitrate(now),
+            None => 0,
+        }
+    }
+
+    /// What a spatial layer alone brings, in bits per second.
+    pub fn spatial_bitrate(&mut self, now: Instant, spatial: u8) -> u64 {
+        (0..self.params.temporal_layers.max(1)).map(|temporal| self.layer_bitrate(now, spatial, temporal)).sum()
+    }
+
+    /// What its sender has reported last of its clock.
+    pub fn sender_clock(&self) -> Option<SenderClock> {
+        self.received.sender_info().map(|info| SenderClock { ntp: info.ntp, timestamp: info.rtp_timestamp })
+    }
+
+    /// Whether it may pause while it goes on (DTX).
+    pub fn uses_dtx(&self) -> bool {
+        self.params.use_dtx
     }
 
     /// 0 (nothing arrives) to 10.
@@ -244,7 +308,7 @@ impl RecvStream {
             byte_count: stats.byte_count,
             bitrate: self.received.bitrate(now),
             jitter: Some(stats.jitter),
-            bitrate_by_layer: None,
+            bitrate_by_layer: self.rates.by_layer(now),
             rtx_ssrc: self.rtx_ssrc(),
             rtx_packets_discarded: self.rtx.as_ref().map(|rtx| rtx.received.stats().packets_discarded),
             round_trip_time: stats.round_trip_time.map(|time| time.as_secs_f64() * 1000.0),

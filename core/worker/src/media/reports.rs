@@ -41,6 +41,7 @@ impl Worker {
     pub fn send_reports(&mut self, now: Instant, transport: usize) {
         self.schedule_reports(now, transport);
         self.log_drops(transport);
+        self.review_layers(now, transport);
         let ntp = self.clock.ntp(now);
         let mut compound = Compound::new(MAX_COMPOUND);
         for position in 0..self.transports[transport].consumers.len() {
@@ -137,6 +138,7 @@ impl Worker {
             }
             if scored {
                 self.announce_scores(index);
+                self.update_consumers_layers(now, index);
             }
         }
         blocks

@@ -106,6 +106,7 @@ impl Worker {
                 self.output.notify(&consumer.id, Event::ConsumerScore(consumer.score(producer)));
             }
         }
+        self.update_consumers_layers(now, index);
     }
 
     /// Queues the packet for the producer's consumers.
@@ -135,6 +136,12 @@ impl Worker {
         }
         packet.stream = found.stream;
         packet.epoch = producer.streams.get(found.stream).map_or(0, RecvStream::epoch);
+        if producer.rtp_type != RtpType::Simple
+            && let Some(stream) = producer.streams.get(found.stream)
+        {
+            packet.info = self.media.infos.len();
+            self.media.infos.push(stream.last_info);
+        }
         producer.queue.push(self.media.packets.len());
         self.media.packets.push(packet);
         self.media.load += producer.consumers.len();
@@ -147,15 +154,19 @@ impl Worker {
             let producer = &mut self.producers[index];
             let stream = &mut producer.streams[position];
             let ssrc = stream.ssrc();
-            let mut scored = false;
+            let (mut scored, mut stopped) = (false, false);
             if let Some(inactivity) = &mut stream.inactivity {
                 while let Some(activity) = inactivity.poll_event() {
                     let change = match activity {
                         Activity::Active => stream.score.handle_active(stream.received.totals()),
                         Activity::Inactive => stream.score.handle_inactive(),
                     };
+                    stopped |= activity == Activity::Inactive;
                     scored |= change.is_some();
                 }
+            }
+            if stopped {
+                stream.handle_inactive();
             }
             if let Some(nack) = &mut stream.nack {
                 missing.clear();
@@ -174,6 +185,7 @@ impl Worker {
             }
             if scored {
                 self.announce_scores(index);
+                self.update_consumers_layers(now, index);
             }
         }
         self.media.missing = missing;
@@ -250,8 +262,10 @@ impl Producer {
                 let encoding = self.rtp_parameters.encodings.get(encoding_index)?;
                 let mapped_ssrc = self.rtp_mapping.encodings.get(encoding_index)?.mapped_ssrc;
                 let watched = self.rtp_type == RtpType::Simulcast && self.rtp_mapping.encodings.len() > 1;
+                let layered = self.rtp_type != RtpType::Simple;
+                let parameters = &self.rtp_parameters;
                 let stream =
-                    RecvStream::new(ssrc, encoding_index, encoding, &self.rtp_parameters, mapped_ssrc, watched)?;
+                    RecvStream::new(ssrc, encoding_index, encoding, parameters, mapped_ssrc, watched, layered)?;
                 self.streams.push(stream);
                 Some(Match { stream: self.streams.len() - 1, is_rtx: false, is_new: true })
             }
@@ -325,6 +339,7 @@ impl Producer {
         };
         let has_rtx = stream.rtx_ssrc().is_some();
         stream.inspect_into(packet, datagram);
+        stream.count_layer(now, packet.header.packet_len());
         // What is not forwarded need not be complete.
         if let Some(nack) = &mut stream.nack
             && !self.paused
@@ -369,6 +384,9 @@ impl Producer {
         let arrival = nack.handle_packet(now, original.sequence_number, packet.key_frame, true);
         let was_missing = matches!(arrival, Arrival::Repaired | Arrival::Reordered);
         stream.received.handle_rtx(now, was_missing.then(|| original.packet_len()));
+        if was_missing {
+            stream.count_layer(now, original.packet_len());
+        }
         if was_missing && let Some(inactivity) = &mut stream.inactivity {
             inactivity.handle_packet(now);
         }

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use sfu_channel::TraceEventType;
 use sfu_channel::notification::{TraceDirection, TraceInfo};
 use sfu_channel::payload::PayloadEvent;
+use sfu_channel::{RtpType, TraceEventType};
 use sfu_proto::rtcp::{
     self, DlrrItem, FirEntry, Packet, ReportBlock, SenderInfo, XrBlock, write_fir, write_nack, write_pli,
 };
@@ -95,14 +95,20 @@ impl Worker {
 
     fn handle_sender_report(&mut self, now: Instant, transport: usize, info: &SenderInfo) {
         let Some(producer) = self.transports[transport].listener.by_ssrc(info.ssrc) else { return };
+        let mut is_first = false;
         for stream in &mut self.producers[producer].streams {
             if stream.ssrc() == info.ssrc {
+                is_first |= stream.sender_clock().is_none();
                 stream.received.handle_sender_report(now, info);
             } else if stream.rtx_ssrc() == Some(info.ssrc)
                 && let Some(received) = stream.rtx_received()
             {
                 received.handle_sender_report(now, info);
             }
+        }
+        // Streams of a simulcast can be brought into line now.
+        if is_first && self.producers[producer].rtp_type != RtpType::Simple {
+            self.update_consumers_layers(now, producer);
         }
     }
 

@@ -186,6 +186,16 @@ impl SendStream {
         (0..128).filter(move |payload_type| set >> payload_type & 1 != 0)
     }
 
+    /// Whether it forwards a payload type of the router's.
+    pub fn supports(&self, payload_type: u8) -> bool {
+        self.payload_types >> (payload_type & 127) & 1 != 0
+    }
+
+    /// What numbers its packets, for a consumer that decides about them itself.
+    pub fn sequence(&mut self) -> &mut SequenceMapper {
+        &mut self.sequence
+    }
+
     /// 0 (nothing arrives) to 10.
     pub fn score(&self) -> u8 {
         self.score.value()
@@ -200,8 +210,7 @@ impl SendStream {
     pub fn accept(&mut self, packet: &Packet) -> Option<u16> {
         let number = packet.header.sequence_number;
         let in_step = !self.sync_required && packet.epoch == self.epoch;
-        let supported = self.payload_types >> (packet.payload_type & 127) & 1 != 0;
-        if !supported || (self.ignore_dtx && packet.silence) {
+        if !self.supports(packet.payload_type) || (self.ignore_dtx && packet.silence) {
             if in_step {
                 self.sequence.drop(number);
             }
@@ -354,6 +363,7 @@ mod tests {
             payload_type: 101,
             key_frame,
             silence: false,
+            info: 0,
         }
     }
 

@@ -206,6 +206,7 @@ impl Worker {
                 self.connect_consumer(now, consumer);
             } else {
                 self.consumers[consumer].transport_connected = false;
+                self.update_layers(now, consumer);
             }
         }
         self.schedule_reports(now, index);
@@ -217,12 +218,14 @@ impl Worker {
         let consumer = &mut self.consumers[index];
         consumer.transport_connected = true;
         consumer.require_sync();
+        self.restart_layers(now, index);
         self.request_key_frame(now, index);
     }
 
     /// Stops a consumer.
-    pub fn pause_consumer(&mut self, index: usize) {
+    pub fn pause_consumer(&mut self, now: Instant, index: usize) {
         self.consumers[index].paused = true;
+        self.update_layers(now, index);
     }
 
     /// Lets a consumer go on, from the next key frame.
@@ -230,12 +233,13 @@ impl Worker {
         let consumer = &mut self.consumers[index];
         if std::mem::replace(&mut consumer.paused, false) {
             consumer.require_sync();
+            self.restart_layers(now, index);
             self.request_key_frame(now, index);
         }
     }
 
     /// Stops a producer, and tells its consumers.
-    pub fn pause_producer(&mut self, index: usize) {
+    pub fn pause_producer(&mut self, now: Instant, index: usize) {
         let producer = &mut self.producers[index];
         if std::mem::replace(&mut producer.paused, true) {
             return;
@@ -253,6 +257,7 @@ impl Worker {
             consumer.producer_paused = true;
             self.output.notify(&consumer.id, Event::ProducerPause);
         }
+        self.update_consumers_layers(now, index);
     }
 
     /// Lets a producer go on, from new key frames, and tells its consumers.
@@ -272,6 +277,9 @@ impl Worker {
                 producer.key_frames.handle_forced_request(now, stream.ssrc());
             }
         }
+        for position in 0..self.producers[index].consumers.len() {
+            self.restart_layers(now, self.producers[index].consumers[position]);
+        }
         self.poll_producer(now, index);
     }
 
@@ -285,6 +293,9 @@ impl Worker {
         let consumer = &self.consumers[index];
         if consumer.kind != MediaKind::Video || !consumer.is_active() {
             return;
+        }
+        if consumer.layers.is_some() {
+            return self.request_layers_key_frames(now, index);
         }
         let producer = &mut self.producers[consumer.producer];
         for stream in consumer.producer_streams() {

@@ -18,15 +18,23 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
             Ok(Some(Reply::RtpStreamStats(consumer.stats(now, &worker.clock, producer))))
         }
         Request::ConsumerPause => {
-            worker.pause_consumer(index);
+            worker.pause_consumer(now, index);
             Ok(None)
         }
         Request::ConsumerResume => {
             worker.resume_consumer(now, index);
             Ok(None)
         }
-        // A simple consumer has one layer, whatever is preferred.
-        Request::ConsumerSetPreferredLayers(_) => Ok(None),
+        Request::ConsumerSetPreferredLayers(layers) => {
+            // Others have one layer, whatever is preferred.
+            let Some(layered) = &mut consumer.layers else { return Ok(None) };
+            let changed = layered.prefer(layers);
+            let preferred = layered.preferred();
+            if changed {
+                worker.update_layers(now, index);
+            }
+            Ok(Some(Reply::ConsumerLayers(preferred)))
+        }
         Request::ConsumerSetPriority(request) => {
             if request.priority < 1 {
                 return Err(Refusal::type_error("wrong priority (must be higher than 0)"));

@@ -15,7 +15,7 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
         Request::ProducerDump => Ok(Some(Reply::ProducerDump(producer.dump()))),
         Request::ProducerGetStats => Ok(Some(Reply::RtpStreamStats(producer.stats(now, &worker.clock)))),
         Request::ProducerPause => {
-            worker.pause_producer(index);
+            worker.pause_producer(now, index);
             Ok(None)
         }
         Request::ProducerResume => {
