@@ -150,6 +150,7 @@ impl EventLoop {
             return Ok(Turn::Stop);
         }
         self.worker.handle_timers(now);
+        self.worker.flush_data(now);
         Ok(Turn::Again)
     }
 

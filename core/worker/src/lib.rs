@@ -9,14 +9,18 @@
 //! | [`event_loop`] | one turn: network, requests, deadlines |
 //! | [`channel`], [`log`] | output to the library: replies, notifications, log lines |
 //! | [`requests`], [`payloads`], [`registry`] | what the library asks for and sends, by entity |
-//! | [`worker`], [`web_rtc_server`], [`router`], [`transport`], [`producer`], [`consumer`] | the entities: what they are and show, how they live and die |
+//! | [`worker`], [`web_rtc_server`], [`router`], [`transport`], [`producer`], [`consumer`], [`data_producer`], [`data_consumer`] | the entities: what they are and show, how they live and die |
 //! | [`media`] | the path of a packet |
+//! | [`data`] | the path of a data message |
 //! | [`sockets`], [`clock`], [`rtp_parameters`], [`random`], [`trace`] | what these share |
 #![deny(missing_docs)]
 
 pub mod channel;
 pub mod clock;
 pub mod consumer;
+pub mod data;
+pub mod data_consumer;
+pub mod data_producer;
 pub mod event_loop;
 pub mod layered;
 pub mod log;

@@ -17,6 +17,10 @@ pub enum EntityKey {
     Producer(usize),
     /// A consumer.
     Consumer(usize),
+    /// A data producer.
+    DataProducer(usize),
+    /// A data consumer.
+    DataConsumer(usize),
 }
 
 /// All ids in use. They share one name space, whatever the kind.

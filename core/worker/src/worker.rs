@@ -18,6 +18,9 @@ use slab::Slab;
 use crate::channel::Output;
 use crate::clock::Clock;
 use crate::consumer::Consumer;
+use crate::data;
+use crate::data_consumer::DataConsumer;
+use crate::data_producer::DataProducer;
 use crate::log::Tags;
 use crate::media::Workspace;
 use crate::producer::Producer;
@@ -53,6 +56,8 @@ pub enum TimerKey {
     Reports(usize),
     /// Transport-wide congestion control feedback of a transport.
     Feedback(usize),
+    /// SCTP of a transport.
+    Sctp(usize),
     /// NACKs, key-frame requests and inactivity of a producer's streams.
     Producer(usize),
 }
@@ -84,6 +89,12 @@ pub struct Worker {
     pub producers: Slab<Producer>,
     /// The consumers.
     pub consumers: Slab<Consumer>,
+    /// The data producers.
+    pub data_producers: Slab<DataProducer>,
+    /// The data consumers.
+    pub data_consumers: Slab<DataConsumer>,
+    /// The data path's buffers.
+    pub data: data::Workspace,
     /// The media path's buffers.
     pub media: Workspace,
     /// Set when the library asked to close.
@@ -106,6 +117,9 @@ impl Worker {
             transports: Slab::new(),
             producers: Slab::new(),
             consumers: Slab::new(),
+            data_producers: Slab::new(),
+            data_consumers: Slab::new(),
+            data: data::Workspace::default(),
             media: Workspace::default(),
             closing: false,
         }
@@ -184,6 +198,28 @@ impl Worker {
         entity.close(&mut self.sockets);
     }
 
+    /// The index of the data producer with that id, if it is on a transport of that router.
+    ///
+    /// # Errors
+    /// An `Error` if there is none.
+    pub fn find_data_producer(&self, router: usize, id: &str) -> Result<usize, Refusal> {
+        match self.registry.get(id) {
+            Some(EntityKey::DataProducer(producer)) if self.data_producers[producer].router == router => Ok(producer),
+            _ => Err(Refusal::error(format!("DataProducer with ID {id} not found"))),
+        }
+    }
+
+    /// The index of the data consumer with that id, if it is on that transport.
+    ///
+    /// # Errors
+    /// An `Error` if there is none.
+    pub fn find_data_consumer(&self, transport: usize, id: &str) -> Result<usize, Refusal> {
+        match self.registry.get(id) {
+            Some(EntityKey::DataConsumer(key)) if self.data_consumers[key].transport == transport => Ok(key),
+            _ => Err(Refusal::error(format!("DataConsumer with ID {id} not found"))),
+        }
+    }
+
     /// Closes a router with all that is on it. Nobody is notified: the library knows.
     pub fn close_router(&mut self, router: usize) {
         let transports = std::mem::take(&mut self.routers[router].transports);
@@ -197,19 +233,26 @@ impl Worker {
                 let consumer = self.consumers.remove(consumer);
                 self.registry.remove(&consumer.id);
             }
+            self.forget_data(transport);
             self.forget_transport(transport);
         }
         let router = self.routers.remove(router);
         self.registry.remove(&router.id);
     }
 
-    /// Closes a transport with its producers and consumers. The consumers of its producers are notified.
+    /// Closes a transport with its producers and consumers, of data too. The consumers of its producers are notified.
     pub fn close_transport(&mut self, transport: usize) {
         for producer in self.transports[transport].producers.clone() {
             self.close_producer(producer);
         }
         for consumer in self.transports[transport].consumers.clone() {
             self.close_consumer(consumer);
+        }
+        for producer in self.transports[transport].data.producers.clone() {
+            self.close_data_producer(producer);
+        }
+        for consumer in self.transports[transport].data.consumers.clone() {
+            self.close_data_consumer(consumer);
         }
         let router = self.transports[transport].router;
         self.routers[router].transports.retain(|known| *known != transport);
@@ -257,6 +300,7 @@ impl Worker {
             TimerKey::Trials(Owner::Transport(transport)),
             TimerKey::Reports(transport),
             TimerKey::Feedback(transport),
+            TimerKey::Sctp(transport),
         ] {
             self.timers.cancel(key);
         }
@@ -278,6 +322,7 @@ impl Worker {
                 TimerKey::Accept(listener) => self.sockets.set_accepting(listener, true),
                 TimerKey::Reports(transport) => self.send_reports(now, transport),
                 TimerKey::Feedback(transport) => self.send_feedback(now, transport),
+                TimerKey::Sctp(transport) => self.handle_sctp_timeout(now, transport),
                 TimerKey::Producer(producer) => self.handle_producer_timeout(now, producer),
             }
         }

@@ -226,11 +226,13 @@ fn check_stream(parameters: Option<&SctpStreamParameters>) -> Result<(), FieldEr
     if parameters.stream_id > 65_534 {
         return wrong("streamId", "65535, expected at most 65534");
     }
-    let (life_time, retransmits) = (parameters.max_packet_life_time, parameters.max_retransmits);
-    if life_time.is_some() && retransmits.is_some() {
+    // Zero is no bound to mediasoup.
+    let bounded = |bound: Option<u16>| bound.is_some_and(|bound| bound > 0);
+    let (life_time, retransmits) = (bounded(parameters.max_packet_life_time), bounded(parameters.max_retransmits));
+    if life_time && retransmits {
         return wrong("maxRetransmits", "given together with maxPacketLifeTime");
     }
-    if parameters.ordered == Some(true) && (life_time.is_some() || retransmits.is_some()) {
+    if parameters.ordered == Some(true) && (life_time || retransmits) {
         return wrong("ordered", "true together with maxPacketLifeTime or maxRetransmits");
     }
     Ok(())

@@ -143,6 +143,10 @@ impl Association {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Bytes> {
         if self.packets.is_empty() {
             self.gather(now);
+            if self.engine.is_none() && matches!(self.state, State::Connecting | State::Connected) {
+                // It panicked.
+                self.end(now, false);
+            }
         }
         self.packets.pop_front()
     }
@@ -188,8 +192,8 @@ impl Association {
     }
 
     /// Closes a stream in both directions (RFC 8831, 6.7): when what was sent on it has arrived, the outgoing one is reset,
-    /// upon which the peer resets the incoming one. What comes on it until then is dropped. Messages sent on it later
-    /// begin anew.
+    /// upon which a peer that uses it resets the incoming one. What comes on it until then is not delivered. Messages sent
+    /// on it later begin anew.
     pub fn reset_stream(&mut self, stream_id: u16) {
         if self.state != State::Connected || stream_id >= self.peer_incoming_streams {
             return;
@@ -199,14 +203,13 @@ impl Association {
         self.update_buffered();
     }
 
-    /// Ends the association at once; the peer is told, if it can be (ABORT). There is no event.
-    pub fn abort(&mut self) {
-        if self.engine.is_none() {
-            return;
-        }
-        self.packets.extend(self.ports_and_tag.map(packet::abort));
+    /// Ends the association at once, without an event. Returns the packet that tells the peer (ABORT), if it can be told.
+    pub fn abort(&mut self) -> Option<Bytes> {
+        self.engine.as_ref()?;
         self.state = State::Closed;
         self.drop_engine();
+        self.packets.clear();
+        self.ports_and_tag.map(packet::abort)
     }
 
     /// Where the association stands.
@@ -290,6 +293,8 @@ impl Association {
             self.farewell_ends = Some(now + FAREWELL);
             self.change_state(State::Closed);
         }
+        // Not every reset that is complete is an event.
+        self.send_waiting();
         self.update_buffered();
     }
 
@@ -306,7 +311,6 @@ impl Association {
                 }
             }
             sctp::StreamEvent::Finished { id } => self.events.push_back(Event::StreamReset { stream_id: id }),
-            sctp::StreamEvent::ResetComplete { id } => self.send_waiting(id),
             sctp::StreamEvent::ResetFailed { id, .. } => {
                 self.lost_streams.push(id);
                 self.waiting.retain(|waiting| waiting.stream.id != id);
@@ -336,13 +340,13 @@ impl Association {
         written.unwrap_or(Written::Refused)
     }
 
-    /// A stream can be written to again.
-    fn send_waiting(&mut self, stream_id: u16) {
+    /// Sends what has waited for the reset of its stream, where that is complete.
+    fn send_waiting(&mut self) {
         for _ in 0..self.waiting.len() {
             let Some(waiting) = self.waiting.pop_front() else { return };
-            let later = waiting.stream.id != stream_id
-                || self.write(&waiting.stream, waiting.ppid, waiting.message.clone()) == Written::Later;
-            if later {
+            let id = waiting.stream.id;
+            let writable = guarded(&mut self.engine, |engine| engine.is_writable(id)).unwrap_or(false);
+            if !writable || self.write(&waiting.stream, waiting.ppid, waiting.message.clone()) == Written::Later {
                 self.waiting.push_back(waiting);
             }
         }

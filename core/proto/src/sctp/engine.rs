@@ -205,16 +205,23 @@ impl Engine {
         if written.is_ok() { Written::Queued } else { Written::Refused }
     }
 
-    /// Resets the outgoing stream when what was written to it has arrived, and reads no more of the incoming one.
+    /// Resets the outgoing stream when what was written to it has arrived, and reads no more of the incoming one until
+    /// the peer has reset that.
     pub fn reset_stream(&mut self, stream_id: u16) {
         if self.association.stream(stream_id).is_err() {
             // A reset is pending already if it can't be opened.
             let _ = self.association.open_stream(stream_id, sctp::PayloadProtocolIdentifier::default());
         }
         if let Ok(mut stream) = self.association.stream(stream_id) {
-            // Fails if the association has ended, and the stream with it.
-            let _ = stream.close();
+            // Not `close`: a peer that does not know the stream resets nothing in return, and without that the crate would
+            // never let it be written to again. It fails if the association has ended, and the stream with it.
+            let _ = stream.stop();
         }
+    }
+
+    /// Whether a stream can be written to, or does not exist, and could be opened.
+    pub fn is_writable(&mut self, stream_id: u16) -> bool {
+        self.association.stream(stream_id).map_or(true, |stream| stream.is_writable())
     }
 
     /// Bytes of a stream that wait to be sent and acknowledged.

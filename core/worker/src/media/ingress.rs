@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use sfu_channel::notification::Event;
 use sfu_proto::rtp::{ExtensionKind, Header, TransportSequence, is_rtcp, is_rtp, parse_extensions};
+use sfu_proto::sctp::is_sctp;
 use sfu_proto::stun::is_stun;
 use sfu_reactor::udp::RecvBatch;
 
@@ -47,6 +48,17 @@ impl Worker {
             self.handle_stun(now, transport, path, datagram);
         } else if matches!(datagram.first(), Some(20..=63)) {
             self.handle_dtls(now, transport, path, datagram);
+        } else if is_sctp(datagram) {
+            self.handle_sctp(now, transport, path, datagram);
+        }
+    }
+
+    /// Takes an SCTP packet that came as it is, beside RTP. Those of WebRTC transports come in DTLS.
+    fn handle_sctp(&mut self, now: Instant, index: usize, path: Path, datagram: &[u8]) {
+        let is_protected = matches!(self.transports[index].kind, Kind::WebRtc(_));
+        if !is_protected && self.is_from_peer(now, index, path, false) {
+            self.transports[index].receive_sctp(now, datagram);
+            self.mark_sctp(index);
         }
     }
 

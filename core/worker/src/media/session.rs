@@ -147,6 +147,7 @@ impl Worker {
                 transport.traffic.sent.add(now, datagram.len());
             }
         }
+        let mut records = Vec::new();
         while let Some(event) = dtls.poll_event() {
             let (dtls_state, dtls_remote_cert) = match event {
                 dtls::Event::Connected { keys, remote_certificate_pem } => match protection(backend, &keys) {
@@ -164,7 +165,10 @@ impl Worker {
                     crate::warn!(Dtls, "DTLS failed: {error}");
                     (DtlsState::Failed, None)
                 }
-                dtls::Event::Data(_) => continue,
+                dtls::Event::Data(record) => {
+                    records.push(record);
+                    continue;
+                }
             };
             if dtls_state != DtlsState::Connected {
                 transport.protection = Protection::Pending;
@@ -178,6 +182,12 @@ impl Worker {
             None => {
                 self.timers.cancel(TimerKey::Dtls(index));
             }
+        }
+        for record in &records {
+            transport.receive_sctp(now, record);
+        }
+        if !records.is_empty() {
+            self.mark_sctp(index);
         }
     }
 
@@ -211,6 +221,9 @@ impl Worker {
         }
         self.schedule_reports(now, index);
         self.schedule_feedback(now, index);
+        if connected {
+            self.start_sctp(now, index);
+        }
     }
 
     /// A consumer's transport is connected: it begins.

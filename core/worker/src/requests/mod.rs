@@ -4,6 +4,7 @@
 //! the refusals' classes (`Error` or `TypeError`) are those of mediasoup 3.12, whose tests look at them.
 
 mod consumer;
+mod data;
 mod producer;
 mod router;
 mod transport;
@@ -11,6 +12,8 @@ mod web_rtc_server;
 mod worker;
 
 use std::time::Instant;
+
+pub(crate) use data::{send_on_consumer, send_on_producer};
 
 use sfu_channel::json::RequestFrame;
 use sfu_channel::request::{Entity, Method};
@@ -47,6 +50,12 @@ pub fn handle(worker: &mut Worker, now: Instant, frame: &RequestFrame) -> Outcom
         }
         Some(EntityKey::Consumer(consumer)) if method.entity() == Entity::Consumer => {
             consumer::handle(worker, now, consumer, frame.request()?)
+        }
+        Some(EntityKey::DataProducer(producer)) if method.entity() == Entity::DataProducer => {
+            data::handle_producer(worker, now, producer, frame.request()?)
+        }
+        Some(EntityKey::DataConsumer(consumer)) if method.entity() == Entity::DataConsumer => {
+            data::handle_consumer(worker, now, consumer, frame.request()?)
         }
         Some(_) => Err(unknown_method(method)),
         None => Err(Refusal::error(format!("Channel request handler with ID {id} not found"))),

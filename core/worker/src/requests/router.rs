@@ -46,7 +46,6 @@ fn create_webrtc_transport(
     request: CreateWebRtcTransport,
 ) -> Outcome {
     worker.registry.check_free(&request.transport_id)?;
-    check_options(&request.options)?;
     let key = worker.transports.vacant_key();
     let webrtc = WebRtcTransport::new(key, &request, &worker.config.certificate, &mut worker.sockets)?;
     let kind = Kind::WebRtc(Box::new(webrtc));
@@ -61,7 +60,6 @@ fn create_webrtc_transport_with_server(
     request: CreateWebRtcTransportWithServer,
 ) -> Outcome {
     worker.registry.check_free(&request.transport_id)?;
-    check_options(&request.options)?;
     let index = worker.find_web_rtc_server(&request.web_rtc_server_id)?;
     let server = &mut worker.web_rtc_servers[index];
     let webrtc = WebRtcTransport::with_server(index, server, &request, &worker.config.certificate, &worker.sockets)?;
@@ -75,7 +73,6 @@ fn create_webrtc_transport_with_server(
 
 fn create_plain_transport(worker: &mut Worker, now: Instant, router: usize, request: CreatePlainTransport) -> Outcome {
     worker.registry.check_free(&request.transport_id)?;
-    check_options(&request.options)?;
     let key = worker.transports.vacant_key();
     let plain = PlainTransport::new(key, &request, &mut worker.sockets)?;
     let protection = plain.initial_protection();
@@ -86,7 +83,6 @@ fn create_plain_transport(worker: &mut Worker, now: Instant, router: usize, requ
 
 fn create_pipe_transport(worker: &mut Worker, now: Instant, router: usize, request: CreatePipeTransport) -> Outcome {
     worker.registry.check_free(&request.transport_id)?;
-    check_options(&request.options)?;
     let key = worker.transports.vacant_key();
     let pipe = PipeTransport::new(key, &request, &mut worker.sockets)?;
     let protection = pipe.initial_protection();
@@ -108,13 +104,6 @@ fn create_direct_transport(
     add_transport(worker, now, router, transport)
 }
 
-fn check_options(options: &TransportOptions) -> Result<(), Refusal> {
-    match options.sctp {
-        Some(_) => Err(unsupported("SCTP is")),
-        None => Ok(()),
-    }
-}
-
 /// Enters the transport and answers with its dump.
 fn add_transport(worker: &mut Worker, now: Instant, router: usize, transport: Transport) -> Outcome {
     let id = transport.id.clone();
@@ -129,6 +118,8 @@ fn dump(worker: &Worker, router: usize) -> RouterDump {
     let router = &worker.routers[router];
     let mut producers = BTreeMap::new();
     let mut consumers = BTreeMap::new();
+    let mut data_producers = BTreeMap::new();
+    let mut data_consumers = BTreeMap::new();
     for transport in router.transports.iter().map(|key| &worker.transports[*key]) {
         for producer in transport.producers.iter().map(|key| &worker.producers[*key]) {
             let ids: Vec<String> = producer.consumers.iter().map(|key| worker.consumers[*key].id.clone()).collect();
@@ -136,6 +127,13 @@ fn dump(worker: &Worker, router: usize) -> RouterDump {
         }
         for consumer in transport.consumers.iter().map(|key| &worker.consumers[*key]) {
             consumers.insert(consumer.id.clone(), consumer.producer_id.clone());
+        }
+        for producer in transport.data.producers.iter().map(|key| &worker.data_producers[*key]) {
+            let ids = producer.consumers.iter().map(|key| worker.data_consumers[*key].id.clone()).collect();
+            data_producers.insert(producer.id.clone(), ids);
+        }
+        for consumer in transport.data.consumers.iter().map(|key| &worker.data_consumers[*key]) {
+            data_consumers.insert(consumer.id.clone(), consumer.producer_id.clone());
         }
     }
     RouterDump {
@@ -145,6 +143,8 @@ fn dump(worker: &Worker, router: usize) -> RouterDump {
         map_producer_id_observer_ids: producers.keys().map(|id| (id.clone(), Vec::new())).collect(),
         map_producer_id_consumer_ids: producers,
         map_consumer_id_producer_id: consumers,
+        map_data_producer_id_data_consumer_ids: data_producers,
+        map_data_consumer_id_data_producer_id: data_consumers,
         ..RouterDump::default()
     }
 }

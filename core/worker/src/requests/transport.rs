@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use sfu_channel::IceRole;
 use sfu_channel::dump::{
-    PipeTransportDump, PlainTransportDump, RecvRtpHeaderExtensions, RtpListenerDump, TransportDump, WebRtcTransportDump,
+    PipeTransportDump, PlainTransportDump, RecvRtpHeaderExtensions, RtpListenerDump, SctpListenerDump, TransportDump,
+    WebRtcTransportDump,
 };
 use sfu_channel::reply::{IceRestarted, PlainConnected, Produced, WebRtcConnected};
 use sfu_channel::request::{Bitrate, Consume, Method, Produce, Request, TransportConnect};
@@ -12,7 +13,7 @@ use sfu_channel::response::{Refusal, Reply};
 use sfu_channel::stats::{TransportStat, TransportStatType};
 use sfu_proto::rtp::ExtensionKind;
 
-use super::{Outcome, unknown_method, unsupported};
+use super::{Outcome, data, unknown_method};
 use crate::consumer::Consumer;
 use crate::media::congestion_feedback::CongestionFeedback;
 use crate::producer::Producer;
@@ -68,7 +69,8 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
         }
         Request::TransportProduce(request) => produce(worker, now, index, request),
         Request::TransportConsume(request) => consume(worker, now, index, request),
-        Request::TransportProduceData(_) | Request::TransportConsumeData(_) => Err(unsupported("data channels are")),
+        Request::TransportProduceData(request) => data::produce(worker, index, request),
+        Request::TransportConsumeData(request) => data::consume(worker, index, request),
         Request::TransportEnableTraceEvent(request) => {
             transport.trace = TraceTypes::new(&request.types);
             Ok(None)
@@ -86,12 +88,8 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
             worker.close_consumer(consumer);
             Ok(None)
         }
-        Request::TransportCloseDataProducer(request) => {
-            Err(Refusal::error(format!("DataProducer with ID {} not found", request.data_producer_id)))
-        }
-        Request::TransportCloseDataConsumer(request) => {
-            Err(Refusal::error(format!("DataConsumer with ID {} not found", request.data_consumer_id)))
-        }
+        Request::TransportCloseDataProducer(request) => data::close_producer(worker, index, &request),
+        Request::TransportCloseDataConsumer(request) => data::close_consumer(worker, index, &request),
         other => Err(unknown_method(other.method())),
     }
 }
@@ -212,7 +210,10 @@ fn base_dump(worker: &Worker, index: usize) -> TransportDump {
     let transport = &worker.transports[index];
     let producer_id = |key: usize| worker.producers[key].id.clone();
     let consumer_id = |key: usize| worker.consumers[key].id.clone();
+    let data_producer_id = |key: usize| worker.data_producers[key].id.clone();
     let listener = &transport.listener;
+    let data = &transport.data;
+    let sctp = data.sctp.as_ref();
     TransportDump {
         id: transport.id.clone(),
         direct: transport.is_direct(),
@@ -228,8 +229,8 @@ fn base_dump(worker: &Worker, index: usize) -> TransportDump {
             .iter()
             .map(|(ssrc, key)| (*ssrc, consumer_id(*key)))
             .collect(),
-        data_producer_ids: Vec::new(),
-        data_consumer_ids: Vec::new(),
+        data_producer_ids: data.producers.iter().map(|key| data_producer_id(*key)).collect(),
+        data_consumer_ids: data.consumers.iter().map(|key| worker.data_consumers[*key].id.clone()).collect(),
         recv_rtp_header_extensions: RecvRtpHeaderExtensions {
             mid: transport.recv_extension(ExtensionKind::Mid),
             rid: transport.recv_extension(ExtensionKind::Rid),
@@ -244,9 +245,11 @@ fn base_dump(worker: &Worker, index: usize) -> TransportDump {
         },
         max_send_message_size: transport.max_message_size,
         max_receive_message_size: transport.max_message_size,
-        sctp_parameters: None,
-        sctp_state: None,
-        sctp_listener: None,
+        sctp_parameters: sctp.map(|sctp| sctp.parameters()),
+        sctp_state: sctp.map(|sctp| sctp.state()),
+        sctp_listener: sctp.map(|sctp| SctpListenerDump {
+            stream_id_table: sctp.listener.iter().map(|(id, key)| (*id, data_producer_id(*key))).collect(),
+        }),
         trace_event_types: transport.trace.to_vec(),
     }
 }
@@ -258,6 +261,7 @@ fn stats(worker: &mut Worker, now: Instant, index: usize) -> TransportStat {
         stat_type: TransportStatType::WebRtcTransport,
         transport_id: transport.id.clone(),
         timestamp: worker.clock.millis(now),
+        sctp_state: transport.data.sctp.as_ref().map(|sctp| sctp.state()),
         bytes_received: traffic.received.bytes(),
         recv_bitrate: traffic.received.bitrate(now),
         bytes_sent: traffic.sent.bytes(),

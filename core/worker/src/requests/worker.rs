@@ -58,14 +58,25 @@ fn dump(worker: &Worker) -> WorkerDump {
     let transports: Vec<String> = worker.transports.iter().map(|(_, transport)| transport.id.clone()).collect();
     let producers: Vec<String> = worker.producers.iter().map(|(_, producer)| producer.id.clone()).collect();
     let consumers: Vec<String> = worker.consumers.iter().map(|(_, consumer)| consumer.id.clone()).collect();
+    let data_producers: Vec<String> = worker.data_producers.iter().map(|(_, producer)| producer.id.clone()).collect();
+    let data_consumers: Vec<String> = worker.data_consumers.iter().map(|(_, consumer)| consumer.id.clone()).collect();
     WorkerDump {
         pid: std::process::id(),
         web_rtc_server_ids: servers.clone(),
         router_ids: routers.clone(),
         channel_message_handlers: ChannelMessageHandlers {
-            channel_request_handlers: [servers, routers, transports.clone(), producers.clone(), consumers].concat(),
-            payload_channel_request_handlers: transports.clone(),
-            payload_channel_notification_handlers: [transports, producers].concat(),
+            channel_request_handlers: [
+                servers,
+                routers,
+                transports.clone(),
+                producers.clone(),
+                consumers,
+                data_producers.clone(),
+                data_consumers.clone(),
+            ]
+            .concat(),
+            payload_channel_request_handlers: [transports.clone(), data_consumers].concat(),
+            payload_channel_notification_handlers: [transports, producers, data_producers].concat(),
         },
     }
 }

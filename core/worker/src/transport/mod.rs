@@ -6,6 +6,7 @@
 //! transport is the library itself, and the payload channel is the way to it.
 
 pub mod connections;
+pub mod data;
 pub mod pipe;
 pub mod plain;
 mod srtp_key;
@@ -21,6 +22,7 @@ use sfu_channel::response::Refusal;
 use sfu_proto::rtp::{ExtensionIds, ExtensionKind};
 use sfu_proto::srtp;
 
+pub use data::TransportData;
 pub use pipe::PipeTransport;
 pub use plain::PlainTransport;
 pub use traffic::Traffic;
@@ -130,6 +132,8 @@ pub struct Transport {
     pub initial_available_outgoing_bitrate: u64,
     /// The longest data message, in bytes.
     pub max_message_size: u32,
+    /// Data messages.
+    pub data: TransportData,
     /// What is traced.
     pub trace: TraceTypes<TransportTraceEventType>,
     /// What has gone through.
@@ -141,6 +145,7 @@ pub struct Transport {
 impl Transport {
     /// A transport without producers and consumers.
     pub fn new(id: String, router: usize, kind: Kind, protection: Protection, options: &TransportOptions) -> Transport {
+        let sctp = options.sctp.as_ref();
         Transport {
             id,
             router,
@@ -164,7 +169,8 @@ impl Transport {
             initial_available_outgoing_bitrate: options
                 .initial_available_outgoing_bitrate
                 .unwrap_or(DEFAULT_AVAILABLE_OUTGOING_BITRATE),
-            max_message_size: DEFAULT_MAX_MESSAGE_SIZE,
+            max_message_size: sctp.map_or(DEFAULT_MAX_MESSAGE_SIZE, |sctp| sctp.max_receive_message_size),
+            data: TransportData { sctp: sctp.map(|sctp| Box::new(data::Sctp::new(sctp))), ..TransportData::default() },
             trace: TraceTypes::default(),
             traffic: Traffic::default(),
             dropped: 0,
@@ -250,6 +256,7 @@ impl Transport {
 
     /// Tells the peer, if it can be told, and closes the sockets.
     pub fn close(&mut self, sockets: &mut Sockets) {
+        self.abort_sctp(sockets);
         match &mut self.kind {
             Kind::WebRtc(webrtc) => webrtc.close(sockets),
             Kind::Plain(plain) => plain.close(sockets),

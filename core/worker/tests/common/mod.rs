@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 pub mod media;
+pub mod sctp;
 pub mod webrtc;
 
 use std::collections::VecDeque;

@@ -108,13 +108,15 @@ fn every_init_has_no_tag() {
 fn an_abort_ends_both() {
     let mut pair = Pair::connected();
     pair.send(0, &reliable(0), "under way");
-    pair.ends[0].abort();
+    let abort = pair.ends[0].abort().expect("there is a peer");
     pair.collect();
-    assert_eq!(pair.ends[0].buffered_amount(), 0);
-    pair.run_for(Duration::from_secs(1));
-    assert_eq!(pair.states(), [State::Closed; 2]);
-    assert_eq!(pair.state_changes(1), [State::Closed]);
+    assert_eq!((pair.ends[0].state(), pair.ends[0].buffered_amount()), (State::Closed, 0));
     assert_eq!(pair.state_changes(0), [], "who aborts knows");
+    assert_eq!(pair.ends[0].abort(), None);
+    pair.wire.clear();
+    pair.ends[1].handle_packet(pair.now, &abort).unwrap();
+    pair.collect();
+    assert_eq!(pair.state_changes(1), [State::Closed]);
     assert!(pair.wire.is_empty(), "an ABORT is not answered");
     let refused = pair.ends[1].send(&reliable(0), Ppid::String, "late".into());
     assert_eq!(refused, Err(SendError::NotConnected(State::Closed)));

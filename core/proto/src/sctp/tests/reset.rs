@@ -77,6 +77,22 @@ fn both_may_reset_at_once() {
     }
 }
 
+/// A peer that does not know a stream has nothing to reset in return; it can be used all the same.
+#[test]
+fn a_stream_that_only_we_know_begins_anew() {
+    let mut pair = Pair::connected();
+    pair.ends[0].reset_stream(5);
+    pair.collect();
+    pair.send(0, &reliable(5), "first");
+    pair.run_for(Duration::from_secs(1));
+    pair.ends[1].reset_stream(5);
+    pair.collect();
+    pair.run_for(Duration::from_secs(1));
+    pair.send(0, &reliable(5), "second");
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(pair.messages(1, 5), ["first", "second"]);
+}
+
 /// Other streams go on.
 #[test]
 fn a_reset_concerns_one_stream() {
