@@ -20,7 +20,7 @@ SERVERS := ch01-simplest-server ch02-processes-and-signals ch03-socketpair ch04-
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
 ARGS ?=
 
-.PHONY: help demo test test-rust test-node test-browser test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers bench-costs clean
+.PHONY: help demo test test-rust test-node test-browser test-clients test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers bench-costs clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -31,7 +31,7 @@ demo: ## builds and serves the conference on https://localhost:4443/
 
 test: ## runs everything that CI runs
 	@tests/install.sh test
-	@$(MAKE) --no-print-directory lint test-rust test-node test-browser test-book
+	@$(MAKE) --no-print-directory lint test-rust test-node test-browser test-clients test-book
 	@echo "make test: everything passed"
 
 lint: ## checks formatting and clippy's advice
@@ -50,6 +50,10 @@ test-node: ## runs the unmodified npm package mediasoup on our worker
 test-browser: ## runs the conference with real browsers
 	cargo build $(SELECTION)
 	cd tests/browser && $(NPM_CI) && SFU_CONFERENCE_BIN=$(DEBUG)/sfu-conference node --test
+
+test-clients: ## runs mediasoup-client in real browsers against the npm package mediasoup on our worker
+	cargo build $(SELECTION)
+	cd tests/clients && $(NPM_CI) && SFU_WORKER_BIN=$(DEBUG)/sfu-worker node --test
 
 # What the book shows is what the programs print today, and every command in it works.
 test-book: ## checks the book: anchors, links, transcripts, and every command shown
@@ -104,4 +108,4 @@ bench-costs: ## measures a worker's memory per entity, CPU per request, and conn
 
 clean: ## removes what was built
 	cargo clean
-	rm -rf book/book tests/browser/node_modules tests/node/node_modules
+	rm -rf book/book tests/browser/node_modules tests/clients/node_modules tests/node/node_modules

@@ -1,0 +1,86 @@
+// A worker of ours under mediasoup's library, a router, and pages with mediasoup-client.
+
+import assert from "node:assert/strict";
+
+import "../../node/worker-bin.mjs";
+import * as mediasoup from "mediasoup";
+
+import { Client } from "./client.mjs";
+import { serve } from "./server.mjs";
+
+const video = (mimeType, parameters) => ({ kind: "video", mimeType, clockRate: 90000, parameters });
+
+// Codecs of a router. H264 is constrained baseline, level 3.1.
+export const CODECS = {
+  opus: { kind: "audio", mimeType: "audio/opus", clockRate: 48000, channels: 2 },
+  vp8: video("video/VP8"),
+  vp9: video("video/VP9", { "profile-id": 0 }),
+  h264: video("video/H264", { "packetization-mode": 1, "profile-level-id": "42e01f", "level-asymmetry-allowed": 1 }),
+};
+
+// The longest that a test may take, in milliseconds, unless it says otherwise.
+const LIMIT = 60_000;
+
+export class Studio {
+  worker;
+  router;
+  url;
+  clients = [];
+  #browser;
+  #server;
+  #died;
+
+  // Runs `body` with a studio, and ends everything afterwards, at the latest after `limit`. `codecs` are names in CODECS, or codecs.
+  static async run(browser, { codecs = ["opus", "vp8"], worker = {}, limit = LIMIT } = {}, body) {
+    const studio = new Studio();
+    studio.#browser = browser;
+    try {
+      studio.worker = await mediasoup.createWorker({ logLevel: "warn", ...worker });
+      studio.worker.on("died", (error) => (studio.#died = error));
+      studio.router = await studio.createRouter(codecs);
+      studio.#server = await serve((method, data) => studio.#handle(method, data));
+      studio.url = studio.#server.url;
+      await within(limit, body(studio));
+      for (const client of studio.clients) client.assertNoErrors();
+    } catch (error) {
+      error.message += studio.clients.map((client) => client.log()).join("");
+      throw error;
+    } finally {
+      await Promise.all(studio.clients.map((client) => client.close()));
+      studio.#server?.close();
+      studio.worker?.close();
+    }
+    assert.equal(studio.#died, undefined, "the worker died");
+  }
+
+  // A further router.
+  createRouter(codecs) {
+    return this.worker.createRouter({ mediaCodecs: codecs.map((codec) => CODECS[codec] ?? codec) });
+  }
+
+  // A page with a device that knows the router.
+  async open(name, { router = this.router } = {}) {
+    const client = await Client.open(this.#browser, this.url, name, router);
+    this.clients.push(client);
+    return client;
+  }
+
+  // What the pages' transports ask for.
+  async #handle(method, { transportId, ...data }) {
+    const transport = this.clients.map(({ transports }) => transports.get(transportId)).find(Boolean);
+    assert.ok(transport, `no transport ${transportId}`);
+    return transport.handle(method, data);
+  }
+}
+
+async function within(limit, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done within ${limit} ms`)), limit);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
