@@ -7,12 +7,14 @@
 //!
 //! The layers, from the wire up: [`stun`] and [`ice`] find a path, [`dtls`] agrees on keys, [`srtp`] protects what
 //! [`rtp`] and [`rtcp`] frame; [`codec`] looks into payloads only as far as forwarding needs; [`stream`] keeps what is
-//! known about each RTP stream (loss, jitter, score, NACK, retransmission). Beside media, [`sctp`] carries messages.
+//! known about each RTP stream (loss, jitter, score, NACK, retransmission); [`observer`] compares how loud they are. Beside
+//! media, [`sctp`] carries messages.
 
 pub mod codec;
 pub mod dtls;
 pub mod ice;
 pub mod layers;
+pub mod observer;
 pub mod rtcp;
 pub mod rtp;
 pub mod sctp;

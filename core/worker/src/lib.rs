@@ -9,7 +9,7 @@
 //! | [`event_loop`] | one turn: network, requests, deadlines |
 //! | [`channel`], [`log`] | output to the library: replies, notifications, log lines |
 //! | [`requests`], [`payloads`], [`registry`] | what the library asks for and sends, by entity |
-//! | [`worker`], [`web_rtc_server`], [`router`], [`transport`], [`producer`], [`consumer`], [`data_producer`], [`data_consumer`] | the entities: what they are and show, how they live and die |
+//! | [`worker`], [`web_rtc_server`], [`router`], [`transport`], [`producer`], [`consumer`], [`data_producer`], [`data_consumer`], [`rtp_observer`] | the entities: what they are and show, how they live and die |
 //! | [`media`] | the path of a packet |
 //! | [`data`] | the path of a data message |
 //! | [`sockets`], [`clock`], [`rtp_parameters`], [`random`], [`trace`] | what these share |
@@ -32,6 +32,7 @@ pub mod random;
 pub mod registry;
 pub mod requests;
 pub mod router;
+pub mod rtp_observer;
 pub mod rtp_parameters;
 pub mod settings;
 pub mod sockets;

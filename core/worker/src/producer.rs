@@ -16,6 +16,7 @@ use sfu_proto::stream::key_frame;
 
 use crate::clock::Clock;
 use crate::media::recv_stream::RecvStream;
+use crate::rtp_observer::Observation;
 use crate::rtp_parameters;
 use crate::trace::TraceTypes;
 
@@ -51,6 +52,8 @@ pub struct Producer {
     pub streams: Vec<RecvStream>,
     /// Its consumers.
     pub consumers: Vec<usize>,
+    /// Its observers.
+    pub observers: Vec<Observation>,
     /// The packets that are to be forwarded at the end of the turn, as indices of the media path's.
     pub queue: Vec<usize>,
     /// Whether it got packets in this turn.
@@ -98,6 +101,7 @@ impl Producer {
             )),
             streams: Vec::new(),
             consumers: Vec::new(),
+            observers: Vec::new(),
             queue: Vec::new(),
             touched: false,
             orientation: None,

@@ -21,6 +21,8 @@ pub enum EntityKey {
     DataProducer(usize),
     /// A data consumer.
     DataConsumer(usize),
+    /// An RTP observer.
+    RtpObserver(usize),
 }
 
 /// All ids in use. They share one name space, whatever the kind.

@@ -7,11 +7,13 @@ pub struct Router {
     pub id: String,
     /// Its transports.
     pub transports: Vec<usize>,
+    /// Its RTP observers.
+    pub rtp_observers: Vec<usize>,
 }
 
 impl Router {
     /// A router without transports.
     pub fn new(id: String) -> Router {
-        Router { id, transports: Vec::new() }
+        Router { id, transports: Vec::new(), rtp_observers: Vec::new() }
     }
 }

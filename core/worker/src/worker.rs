@@ -27,6 +27,7 @@ use crate::producer::Producer;
 use crate::random::Random;
 use crate::registry::{EntityKey, Registry};
 use crate::router::Router;
+use crate::rtp_observer::RtpObserver;
 use crate::sockets::{Owner, Sockets};
 use crate::transport::{Kind, Transport};
 use crate::web_rtc_server::WebRtcServer;
@@ -58,6 +59,8 @@ pub enum TimerKey {
     Feedback(usize),
     /// SCTP of a transport.
     Sctp(usize),
+    /// The next report or decision of an RTP observer.
+    Observer(usize),
     /// NACKs, key-frame requests and inactivity of a producer's streams.
     Producer(usize),
 }
@@ -95,6 +98,8 @@ pub struct Worker {
     pub data_consumers: Slab<DataConsumer>,
     /// The data path's buffers.
     pub data: data::Workspace,
+    /// The RTP observers.
+    pub rtp_observers: Slab<RtpObserver>,
     /// The media path's buffers.
     pub media: Workspace,
     /// Set when the library asked to close.
@@ -120,6 +125,7 @@ impl Worker {
             data_producers: Slab::new(),
             data_consumers: Slab::new(),
             data: data::Workspace::default(),
+            rtp_observers: Slab::new(),
             media: Workspace::default(),
             closing: false,
         }
@@ -220,8 +226,22 @@ impl Worker {
         }
     }
 
+    /// The index of the RTP observer with that id, if it belongs to that router.
+    ///
+    /// # Errors
+    /// An `Error` if there is none.
+    pub fn find_rtp_observer(&self, router: usize, id: &str) -> Result<usize, Refusal> {
+        match self.registry.get(id) {
+            Some(EntityKey::RtpObserver(observer)) if self.rtp_observers[observer].router == router => Ok(observer),
+            _ => Err(Refusal::error(format!("RtpObserver with ID {id} not found"))),
+        }
+    }
+
     /// Closes a router with all that is on it. Nobody is notified: the library knows.
     pub fn close_router(&mut self, router: usize) {
+        for observer in std::mem::take(&mut self.routers[router].rtp_observers) {
+            self.close_rtp_observer(observer);
+        }
         let transports = std::mem::take(&mut self.routers[router].transports);
         for transport in transports {
             let producers = std::mem::take(&mut self.transports[transport].producers);
@@ -261,6 +281,9 @@ impl Worker {
 
     /// Closes a producer; its consumers are notified and go with it.
     pub fn close_producer(&mut self, producer: usize) {
+        for observer in self.producers[producer].observers.clone() {
+            self.unobserve_producer(observer.observer, producer);
+        }
         for consumer in std::mem::take(&mut self.producers[producer].consumers) {
             self.notify_consumer_producer_closed(consumer);
             self.detach_consumer(consumer);
@@ -323,6 +346,7 @@ impl Worker {
                 TimerKey::Reports(transport) => self.send_reports(now, transport),
                 TimerKey::Feedback(transport) => self.send_feedback(now, transport),
                 TimerKey::Sctp(transport) => self.handle_sctp_timeout(now, transport),
+                TimerKey::Observer(observer) => self.handle_observer_timeout(now, observer),
                 TimerKey::Producer(producer) => self.handle_producer_timeout(now, producer),
             }
         }

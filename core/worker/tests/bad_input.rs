@@ -199,25 +199,6 @@ fn each_missing_or_wrong_field_is_named_and_nothing_changes() {
 }
 
 #[test]
-fn what_is_not_built_yet_says_so() {
-    let mut worker = with_entities();
-    let before = everything(&mut worker);
-    for (method, handler, data) in [
-        (
-            "router.createAudioLevelObserver",
-            "r",
-            json!({"rtpObserverId": "n", "maxEntries": 1, "threshold": -80, "interval": 1000}),
-        ),
-        ("router.createActiveSpeakerObserver", "r", json!({"rtpObserverId": "n", "interval": 300})),
-    ] {
-        let refused = worker.refused(method, handler, data);
-        assert_eq!(refused.class, "Error", "{method}");
-        assert!(refused.reason.contains("not supported yet"), "{method}: {}", refused.reason);
-    }
-    assert_eq!(everything(&mut worker), before);
-}
-
-#[test]
 fn a_thousand_mutated_requests_are_answered_or_passed_over() {
     let mut worker = with_entities();
     let templates = [

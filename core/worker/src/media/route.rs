@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sfu_channel::notification::{Event, VideoOrientation};
 use sfu_channel::{MediaKind, RtpType};
-use sfu_proto::rtp::{self, ExtensionKind, Header, parse_extensions, rtx};
+use sfu_proto::rtp::{self, AudioLevel, ExtensionKind, Header, parse_extensions, rtx};
 use sfu_proto::stream::inactivity::Activity;
 use sfu_proto::stream::nack::{self, Arrival};
 use sfu_proto::stream::receive::Verdict;
@@ -145,6 +145,12 @@ impl Worker {
         producer.queue.push(self.media.packets.len());
         self.media.packets.push(packet);
         self.media.load += producer.consumers.len();
+        if !producer.observers.is_empty()
+            && let Some(value) = packet.extensions.value(ExtensionKind::AudioLevel, packet.bytes(datagram))
+            && let Some(level) = AudioLevel::decode(value)
+        {
+            self.observe_level(now, index, level);
+        }
     }
 
     /// Does what a producer's streams want: asks for missing packets and for key frames, and tells scores.

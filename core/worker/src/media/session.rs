@@ -270,6 +270,7 @@ impl Worker {
             consumer.producer_paused = true;
             self.output.notify(&consumer.id, Event::ProducerPause);
         }
+        self.set_observed_producer_paused(index, true);
         self.update_consumers_layers(now, index);
     }
 
@@ -290,6 +291,7 @@ impl Worker {
                 producer.key_frames.handle_forced_request(now, stream.ssrc());
             }
         }
+        self.set_observed_producer_paused(index, false);
         for position in 0..self.producers[index].consumers.len() {
             self.restart_layers(now, self.producers[index].consumers[position]);
         }

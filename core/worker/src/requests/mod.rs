@@ -7,6 +7,7 @@ mod consumer;
 mod data;
 mod producer;
 mod router;
+mod rtp_observer;
 mod transport;
 mod web_rtc_server;
 mod worker;
@@ -57,14 +58,12 @@ pub fn handle(worker: &mut Worker, now: Instant, frame: &RequestFrame) -> Outcom
         Some(EntityKey::DataConsumer(consumer)) if method.entity() == Entity::DataConsumer => {
             data::handle_consumer(worker, now, consumer, frame.request()?)
         }
+        Some(EntityKey::RtpObserver(observer)) if method.entity() == Entity::RtpObserver => {
+            rtp_observer::handle(worker, now, observer, frame.request()?)
+        }
         Some(_) => Err(unknown_method(method)),
         None => Err(Refusal::error(format!("Channel request handler with ID {id} not found"))),
     }
-}
-
-/// The refusal of what a later version will do: `what` is or are "not supported yet".
-pub fn unsupported(what: &str) -> Refusal {
-    Refusal::error(format!("{what} not supported yet by this worker"))
 }
 
 /// The refusal of a method that the entity does not have.

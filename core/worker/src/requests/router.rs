@@ -8,10 +8,11 @@ use sfu_channel::request::{
     CreateDirectTransport, CreatePipeTransport, CreatePlainTransport, CreateWebRtcTransport,
     CreateWebRtcTransportWithServer, Request, TransportOptions,
 };
-use sfu_channel::response::{Refusal, Reply};
+use sfu_channel::response::Reply;
 
-use super::{Outcome, unknown_method, unsupported};
+use super::{Outcome, unknown_method};
 use crate::registry::EntityKey;
+use crate::rtp_observer::RtpObserver;
 use crate::transport::{Kind, PipeTransport, PlainTransport, Protection, Transport, WebRtcTransport};
 use crate::worker::Worker;
 
@@ -30,10 +31,16 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, router: usize, request: 
             worker.close_transport(transport);
             Ok(None)
         }
-        Request::RouterCreateActiveSpeakerObserver(_) => Err(unsupported("ActiveSpeakerObservers are")),
-        Request::RouterCreateAudioLevelObserver(_) => Err(unsupported("AudioLevelObservers are")),
+        Request::RouterCreateActiveSpeakerObserver(request) => {
+            add_rtp_observer(worker, RtpObserver::active_speaker(now, router, request))
+        }
+        Request::RouterCreateAudioLevelObserver(request) => {
+            add_rtp_observer(worker, RtpObserver::audio_level(now, router, request))
+        }
         Request::RouterCloseRtpObserver(request) => {
-            Err(Refusal::error(format!("RtpObserver with ID {} not found", request.rtp_observer_id)))
+            let observer = worker.find_rtp_observer(router, &request.rtp_observer_id)?;
+            worker.close_rtp_observer(observer);
+            Ok(None)
         }
         other => Err(unknown_method(other.method())),
     }
@@ -114,9 +121,20 @@ fn add_transport(worker: &mut Worker, now: Instant, router: usize, transport: Tr
     Ok(Some(super::transport::dump(worker, key)))
 }
 
+fn add_rtp_observer(worker: &mut Worker, observer: RtpObserver) -> Outcome {
+    worker.registry.check_free(&observer.id)?;
+    let (id, router) = (observer.id.clone(), observer.router);
+    let key = worker.rtp_observers.insert(observer);
+    worker.registry.insert(&id, EntityKey::RtpObserver(key));
+    worker.routers[router].rtp_observers.push(key);
+    worker.poll_rtp_observer(key);
+    Ok(None)
+}
+
 fn dump(worker: &Worker, router: usize) -> RouterDump {
     let router = &worker.routers[router];
     let mut producers = BTreeMap::new();
+    let mut observers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut consumers = BTreeMap::new();
     let mut data_producers = BTreeMap::new();
     let mut data_consumers = BTreeMap::new();
@@ -124,6 +142,8 @@ fn dump(worker: &Worker, router: usize) -> RouterDump {
         for producer in transport.producers.iter().map(|key| &worker.producers[*key]) {
             let ids: Vec<String> = producer.consumers.iter().map(|key| worker.consumers[*key].id.clone()).collect();
             producers.insert(producer.id.clone(), ids);
+            let ids = producer.observers.iter().map(|known| worker.rtp_observers[known.observer].id.clone()).collect();
+            observers.insert(producer.id.clone(), ids);
         }
         for consumer in transport.consumers.iter().map(|key| &worker.consumers[*key]) {
             consumers.insert(consumer.id.clone(), consumer.producer_id.clone());
@@ -139,12 +159,11 @@ fn dump(worker: &Worker, router: usize) -> RouterDump {
     RouterDump {
         id: router.id.clone(),
         transport_ids: router.transports.iter().map(|key| worker.transports[*key].id.clone()).collect(),
-        // Producers that nobody observes are listed like those that nobody consumes.
-        map_producer_id_observer_ids: producers.keys().map(|id| (id.clone(), Vec::new())).collect(),
+        rtp_observer_ids: router.rtp_observers.iter().map(|key| worker.rtp_observers[*key].id.clone()).collect(),
+        map_producer_id_observer_ids: observers,
         map_producer_id_consumer_ids: producers,
         map_consumer_id_producer_id: consumers,
         map_data_producer_id_data_consumer_ids: data_producers,
         map_data_consumer_id_data_producer_id: data_consumers,
-        ..RouterDump::default()
     }
 }

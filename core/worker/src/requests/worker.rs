@@ -60,6 +60,7 @@ fn dump(worker: &Worker) -> WorkerDump {
     let consumers: Vec<String> = worker.consumers.iter().map(|(_, consumer)| consumer.id.clone()).collect();
     let data_producers: Vec<String> = worker.data_producers.iter().map(|(_, producer)| producer.id.clone()).collect();
     let data_consumers: Vec<String> = worker.data_consumers.iter().map(|(_, consumer)| consumer.id.clone()).collect();
+    let observers: Vec<String> = worker.rtp_observers.iter().map(|(_, observer)| observer.id.clone()).collect();
     WorkerDump {
         pid: std::process::id(),
         web_rtc_server_ids: servers.clone(),
@@ -73,6 +74,7 @@ fn dump(worker: &Worker) -> WorkerDump {
                 consumers,
                 data_producers.clone(),
                 data_consumers.clone(),
+                observers,
             ]
             .concat(),
             payload_channel_request_handlers: [transports.clone(), data_consumers].concat(),

@@ -194,6 +194,25 @@ impl Worker {
         }
     }
 
+    /// The same, but not for longer than that; `None` when there is none.
+    pub fn notification_within(&mut self, event: &str, patience: Duration) -> Option<Value> {
+        let wanted = |known: &Value| known["event"] == json!(event);
+        if let Some(place) = self.notifications.iter().position(wanted) {
+            return self.notifications.remove(place);
+        }
+        self.answers.set_read_timeout(Some(patience)).unwrap();
+        let message = self.next_message(Instant::now() + patience);
+        self.answers.set_read_timeout(Some(PATIENCE)).unwrap();
+        match message {
+            Some(message) if wanted(&message) => Some(message),
+            Some(message) => {
+                self.notifications.push_back(message);
+                None
+            }
+            None => None,
+        }
+    }
+
     /// The next JSON frame of fd 4; log frames are kept aside. `None` when the channel ended or time ran out.
     pub fn next_message(&mut self, deadline: Instant) -> Option<Value> {
         while Instant::now() < deadline {
