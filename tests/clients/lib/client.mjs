@@ -201,7 +201,7 @@ export class Client {
 
   async close() {
     await this.#context.close();
-    for (const { relay } of this.transports.values()) relay?.close();
+    await Promise.all([...this.transports.values()].map(({ relay }) => relay?.close()));
   }
 
   assertNoErrors() {

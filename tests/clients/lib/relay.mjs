@@ -10,41 +10,48 @@ export class Relay {
   // From the browser to the worker, and back.
   up = new Direction();
   down = new Direction();
-  #browser = dgram.createSocket("udp4");
-  #worker = dgram.createSocket("udp4");
-  #peer;
+  #browser;
+  // For each port of the browser, the socket that stands for it before the worker.
+  #sockets = new Map();
 
   // Passes on to this port of the worker.
-  static async before(port) {
+  static async before(workerPort) {
     const relay = new Relay();
-    for (const socket of [relay.#browser, relay.#worker]) {
-      socket.bind(0, ADDRESS);
-      await once(socket, "listening");
-    }
-    relay.#browser.on("message", (datagram, { port }) => {
-      relay.#peer = port;
-      relay.up.pass(datagram, (datagram) => relay.#worker.send(datagram, relay.#workerPort, ADDRESS));
+    relay.#browser = await open();
+    relay.#browser.on("message", async (datagram, { port }) => {
+      if (!relay.#sockets.has(port)) relay.#sockets.set(port, relay.#openFor(port));
+      const socket = await relay.#sockets.get(port);
+      relay.up.pass(datagram, (datagram) => socket.send(datagram, workerPort, ADDRESS));
     });
-    relay.#worker.on("message", (datagram) => {
-      relay.down.pass(datagram, (datagram) => relay.#browser.send(datagram, relay.#peer, ADDRESS));
-    });
-    relay.#workerPort = port;
     return relay;
   }
 
-  #workerPort;
+  async #openFor(browserPort) {
+    const socket = await open();
+    socket.on("message", (datagram) => {
+      this.down.pass(datagram, (datagram) => this.#browser.send(datagram, browserPort, ADDRESS));
+    });
+    return socket;
+  }
 
   // The port that the browser sends to.
   get port() {
     return this.#browser.address().port;
   }
 
-  close() {
+  async close() {
     this.up.close();
     this.down.close();
     this.#browser.close();
-    this.#worker.close();
+    for (const socket of await Promise.all(this.#sockets.values())) socket.close();
   }
+}
+
+async function open() {
+  const socket = dgram.createSocket("udp4");
+  socket.bind(0, ADDRESS);
+  await once(socket, "listening");
+  return socket;
 }
 
 class Direction {
@@ -62,8 +69,10 @@ class Direction {
   #random = generator(1);
   #free = 0;
   #timers = new Set();
+  #closed = false;
 
   pass(datagram, send) {
+    if (this.#closed) return;
     const now = performance.now();
     const start = Math.max(now, this.#free);
     if (!this.filter(datagram) || (this.loss > 0 && isRtp(datagram) && this.#random() < this.loss) || start - now > this.queue) {
@@ -85,6 +94,7 @@ class Direction {
   }
 
   close() {
+    this.#closed = true;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
   }

@@ -28,6 +28,8 @@ export class Studio {
   clients = [];
   #browser;
   #server;
+  #workers = [];
+  #settings;
   #died;
 
   // Runs `body` with a studio, and ends everything afterwards, at the latest after `limit`. `codecs` are names in CODECS, or codecs.
@@ -35,8 +37,8 @@ export class Studio {
     const studio = new Studio();
     studio.#browser = browser;
     try {
-      studio.worker = await mediasoup.createWorker({ logLevel: "warn", ...worker });
-      studio.worker.on("died", (error) => (studio.#died = error));
+      studio.#settings = { logLevel: "warn", ...worker };
+      studio.worker = await studio.#createWorker();
       studio.router = await studio.createRouter(codecs);
       studio.#server = await serve((method, data) => studio.#handle(method, data));
       studio.url = studio.#server.url;
@@ -48,14 +50,22 @@ export class Studio {
     } finally {
       await Promise.all(studio.clients.map((client) => client.close()));
       studio.#server?.close();
-      studio.worker?.close();
+      for (const worker of studio.#workers) worker.close();
     }
     assert.equal(studio.#died, undefined, "the worker died");
   }
 
-  // A further router.
-  createRouter(codecs) {
-    return this.worker.createRouter({ mediaCodecs: codecs.map((codec) => CODECS[codec] ?? codec) });
+  // A further router, of a further worker if asked for.
+  async createRouter(codecs, { otherWorker = false } = {}) {
+    const worker = otherWorker ? await this.#createWorker() : this.worker;
+    return worker.createRouter({ mediaCodecs: codecs.map((codec) => CODECS[codec] ?? codec) });
+  }
+
+  async #createWorker() {
+    const worker = await mediasoup.createWorker(this.#settings);
+    worker.on("died", (error) => (this.#died = error));
+    this.#workers.push(worker);
+    return worker;
   }
 
   // A page with a device that knows the router.
