@@ -72,6 +72,7 @@ fn wire(transcript: &mut Transcript, pcap: Option<&Path>) -> anyhow::Result<()> 
         transcript.line(name, "recvfrom 40 bytes: the same");
         capture(server.address, peer.socket.local_addr()?, &bytes, "server: forwarded")?;
     }
+    capture(alice.socket.local_addr()?, server.address, &[3], "alice: leave")?;
     alice.leave()?;
     transcript.bytes("alice", format!("sendto {}", server.address), &[3], &[Field::new(1, "leave")]);
     file.finish()?;
