@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sctp_proto as sctp;
 
-use super::engine::{Engine, Message, Written, guarded, receive_window};
+use super::engine::{Engine, Message, StreamClosed, Written, guarded, receive_window};
 use super::packet::{self, Init, chunk};
 use super::types::{DropReason, Event, Ppid, SctpError, SendError, State, StreamParameters};
 use super::{Config, MAX_HELD_CHUNKS, MAX_PACKET_LEN};
@@ -192,7 +192,8 @@ impl Association {
     }
 
     /// Closes a stream in both directions (RFC 8831, 6.7): when what was sent on it has arrived, the outgoing one is reset,
-    /// upon which a peer that uses it resets the incoming one. What comes on it until then is not delivered. Messages sent
+    /// upon which a peer that uses it resets the incoming one. What comes on it until then is not delivered,
+    /// and of a peer that does not reset it in return nothing ever is. Messages sent
     /// on it later begin anew.
     pub fn reset_stream(&mut self, stream_id: u16) {
         if self.state != State::Connected || stream_id >= self.peer_incoming_streams {
@@ -304,18 +305,30 @@ impl Association {
             sctp::StreamEvent::Opened { id } if id >= self.config.incoming_streams.max(1) => {
                 self.held_chunks = usize::MAX;
             }
-            sctp::StreamEvent::Readable { id } => {
-                while let Some(message) = guarded(&mut self.engine, |engine| engine.read(id)).flatten() {
-                    self.held_chunks = self.held_chunks.saturating_sub(message.chunk_count);
-                    self.receive(id, message);
-                }
-            }
+            sctp::StreamEvent::Readable { id } => self.read(id),
             sctp::StreamEvent::Finished { id } => self.events.push_back(Event::StreamReset { stream_id: id }),
             sctp::StreamEvent::ResetFailed { id, .. } => {
                 self.lost_streams.push(id);
                 self.waiting.retain(|waiting| waiting.stream.id != id);
             }
             _ => {}
+        }
+    }
+
+    fn read(&mut self, stream_id: u16) {
+        loop {
+            match guarded(&mut self.engine, |engine| engine.read(stream_id)) {
+                Some(Ok(Some(message))) => {
+                    self.held_chunks = self.held_chunks.saturating_sub(message.chunk_count);
+                    self.receive(stream_id, message);
+                }
+                // The engine keeps it, and counts it against the window.
+                Some(Err(StreamClosed)) => {
+                    let reason = DropReason::StreamClosed;
+                    return self.events.push_back(Event::MessageDropped { stream_id, reason });
+                }
+                Some(Ok(None)) | None => return,
+            }
         }
     }
 

@@ -170,13 +170,20 @@ impl Engine {
         self.association.poll()
     }
 
-    /// The next whole message of a stream: its payload protocol identifier and bytes.
-    pub fn read(&mut self, stream_id: u16) -> Option<Message> {
-        let chunks = self.association.stream(stream_id).ok()?.read().ok()??;
+    /// The next whole message of a stream; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StreamClosed`] if the stream is not read any more.
+    pub fn read(&mut self, stream_id: u16) -> Result<Option<Message>, StreamClosed> {
+        let Ok(mut stream) = self.association.stream(stream_id) else { return Ok(None) };
+        if !stream.is_readable() {
+            return Err(StreamClosed);
+        }
+        let Some(chunks) = stream.read().ok().flatten() else { return Ok(None) };
         let mut payload = vec![0; chunks.len()];
-        chunks.read(&mut payload).ok()?;
-        let chunk_count = chunks.chunks.len();
-        Some(Message { ppid: chunks.ppi, payload: payload.into(), chunk_count })
+        // The buffer is as long as the message, which is all that could be wrong.
+        let _ = chunks.read(&mut payload);
+        Ok(Some(Message { ppid: chunks.ppi, payload: payload.into(), chunk_count: chunks.chunks.len() }))
     }
 
     /// Hands over a message.
@@ -234,6 +241,10 @@ impl Engine {
         self.association.is_closing()
     }
 }
+
+/// A stream that was reset by us and not yet by the peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StreamClosed;
 
 /// A whole message.
 #[derive(Debug)]

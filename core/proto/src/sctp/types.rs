@@ -146,6 +146,9 @@ pub enum DropReason {
     /// It would establish a data channel (RFC 8832); ours are agreed on by signalling.
     #[error("it is of DCEP")]
     Dcep,
+    /// We have closed its stream, and the peer has not reset it in return.
+    #[error("its stream was closed")]
+    StreamClosed,
     /// It holds something that data channels don't carry.
     #[error("its payload protocol identifier is not one of data channels")]
     Ppid,

@@ -91,6 +91,28 @@ fn a_stream_that_only_we_know_begins_anew() {
     pair.send(0, &reliable(5), "second");
     pair.run_for(Duration::from_secs(1));
     assert_eq!(pair.messages(1, 5), ["first", "second"]);
+    assert!(!pair.events.concat().iter().any(|event| matches!(event, Event::MessageDropped { .. })));
+}
+
+/// A peer that sends on a stream that we have closed and it has not, sends to nobody.
+#[test]
+fn what_comes_on_a_closed_stream_is_dropped() {
+    let mut pair = Pair::connected();
+    pair.ends[0].reset_stream(5);
+    pair.collect();
+    pair.run_for(Duration::from_secs(1));
+    pair.send(1, &reliable(5), "to nobody");
+    pair.send(1, &reliable(6), "to somebody");
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!((pair.messages(0, 5).len(), pair.messages(0, 6).len()), (0, 1));
+    assert!(pair.events[0].contains(&Event::MessageDropped { stream_id: 5, reason: DropReason::StreamClosed }));
+    // When it resets the stream, both can use it again.
+    pair.ends[1].reset_stream(5);
+    pair.collect();
+    pair.run_for(Duration::from_secs(1));
+    pair.send(1, &reliable(5), "anew");
+    pair.run_for(Duration::from_secs(1));
+    assert_eq!(pair.messages(0, 5), ["anew"]);
 }
 
 /// Other streams go on.
