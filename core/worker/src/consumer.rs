@@ -108,7 +108,8 @@ impl Consumer {
                 "number of rtpParameters.encodings and consumableRtpEncodings do not match",
             ));
         }
-        let mut streams = consumable_rtp_encodings.iter().enumerate().map(|(index, encoding)| {
+        let sent = if is_pipe { consumable_rtp_encodings.len() } else { 1 };
+        let mut streams = consumable_rtp_encodings.iter().take(sent).enumerate().map(|(index, encoding)| {
             let mapped_ssrc = encoding.ssrc.unwrap_or_default();
             let producer_stream = producer.stream_by_mapped_ssrc(mapped_ssrc);
             let stream = SendStream::new(request.kind, &parameters, index, request.ignore_dtx)?;
