@@ -131,7 +131,7 @@ impl Report {
             text += &format!(
                 "\n**1 to {subscribers}**\n\n\
                  | driver | CPU ns a packet | at half load | system calls a packet | thousand packets/s | busy: it / the load | \
-                 latency µs at half load: p50 / p99 / p99.9 |\n|---|--:|--:|--:|--:|--:|--:|\n"
+                 µs at half load: p50 / p99 / p99.9 |\n|---|--:|--:|--:|--:|--:|--:|\n"
             );
             for outcome in self.outcomes.iter().filter(|outcome| outcome.subscribers == subscribers) {
                 text += &row(outcome);

@@ -15,6 +15,12 @@ static LIBC_CALL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\blibc::([a-z]\w*)\(").unwrap_or_else(|error| unreachable!("the pattern is a constant: {error}"))
 });
 
+/// A link to an item, in documentation: [`name`], or [`name`](path).
+static DOC_LINK: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\[(`[^`]+`)\](?:\([^)]*\))?")
+        .unwrap_or_else(|error| unreachable!("the pattern is a constant: {error}"))
+});
+
 /// What is imported from `nix` as if it were a function, and is none.
 const NIX_MODULES: [&str; 2] = ["libc", "sockopt"];
 
@@ -238,7 +244,8 @@ fn first_line(attributes: &[Attribute]) -> String {
         sentence.push_str(&line);
     }
     let end = sentence.find(". ").map_or(sentence.len(), |end| end + 1);
-    sentence[..end].replace('|', "\\|")
+    // rustdoc would make links of these; here they lead nowhere.
+    DOC_LINK.replace_all(&sentence[..end], "$1").replace('|', "\\|")
 }
 
 #[cfg(test)]
@@ -252,13 +259,13 @@ mod tests {
         fs::create_dir_all(&src).unwrap();
         fs::write(
             src.join("lib.rs"),
-            "use ch01_a::{echo, io::read_some};\n\n/// Forks. And more.\npub fn fork_server() {}\nfn hidden() {}\n",
+            "use ch01_a::{echo, io::read_some};\n\n/// Forks a [`Child`], or [`two`](crate::two). And more.\npub fn fork_server() {}\nfn hidden() {}\n",
         )
         .unwrap();
         fs::write(src.join("main.rs"), "use ch02_b::fork_server;\npub fn program() {}\n").unwrap();
         let text = render(root.path(), "02-b").unwrap();
         assert!(text.contains("It builds on `echo` of chapter 01, `io::read_some` of chapter 01."), "{text}");
-        assert!(text.contains("| fn | `fork_server` | Forks. | `src/lib.rs` |"), "{text}");
+        assert!(text.contains("| fn | `fork_server` | Forks a `Child`, or `two`. | `src/lib.rs` |"), "{text}");
         assert!(!text.contains("hidden") && !text.contains("`program`"), "{text}");
     }
     #[test]
