@@ -41,6 +41,15 @@ pub enum Error {
     /// The router has no such producer.
     #[error("producer with id {0:?} not found")]
     ProducerNotFound(String),
+    /// The router has no such data producer.
+    #[error("data producer with id {0:?} not found")]
+    DataProducerNotFound(String),
+    /// All of the transport's SCTP streams are taken.
+    #[error("no SCTP stream is free")]
+    NoSctpStream,
+    /// The transport was made without SCTP.
+    #[error("SCTP is not enabled on the transport")]
+    NoSctp,
     /// An option has a value that it can't have.
     #[error("{0}")]
     WrongOption(&'static str),

@@ -21,11 +21,14 @@
 //!
 //! Handles are cheap to clone, and all clones are the same thing in the worker. It lives until it is closed, or what it
 //! belongs to is: a worker, when its process ends in whatever way, takes its routers with it, a router its transports,
-//! a transport its producers and consumers, a producer its consumers. Each handle tells so by its events.
+//! a transport its producers and consumers, a producer its consumers; data producers and data consumers go likewise. Each
+//! handle tells so by its events.
 #![deny(missing_docs)]
 
 mod channel;
 mod consumer;
+mod data_consumer;
+mod data_producer;
 mod entity;
 mod error;
 pub mod ortc;
@@ -34,18 +37,23 @@ mod process;
 mod producer;
 mod router;
 pub mod sdp;
+mod stream_ids;
 mod transport;
 mod web_rtc_transport;
 mod worker;
 
 pub use consumer::{Consumer, ConsumerEvent};
+pub use data_consumer::{DataConsumer, DataConsumerEvent};
+pub use data_producer::{DataProducer, DataProducerEvent};
 pub use error::Error;
 pub use plain_transport::{PlainRemote, PlainTransport};
 pub use process::{DtlsFiles, PROTOCOL_VERSION, SpawnError, WorkerExit, WorkerSettings};
 pub use producer::{Producer, ProducerEvent};
 pub use router::{PlainTransportOptions, Router, RouterEvent, WebRtcTransportOptions, listen_everywhere};
 pub use sfu_channel as messages;
-pub use transport::{ConsumerOptions, ProducerOptions, Transport, TransportEvent};
+pub use transport::{
+    ConsumerOptions, DataConsumerOptions, DataProducerOptions, ProducerOptions, Transport, TransportEvent,
+};
 pub use web_rtc_transport::WebRtcTransport;
 pub use worker::{Worker, WorkerEnd};
 

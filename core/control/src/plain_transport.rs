@@ -56,7 +56,7 @@ impl Deref for PlainTransport {
 impl PlainTransport {
     pub(crate) fn new(router: Router, id: String, events: Subscription, dump: PlainTransportDump) -> Self {
         let transport = Self {
-            transport: Transport::new(router, id),
+            transport: Transport::new(router, id, dump.base.sctp_parameters.as_ref()),
             state: Arc::new(Mutex::new(State {
                 tuple: dump.tuple,
                 rtcp_tuple: dump.rtcp_tuple,

@@ -13,6 +13,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::Channel;
+use crate::data_producer::DataProducer;
 use crate::entity::{Entity, lock, new_id};
 use crate::error::Error;
 use crate::ortc;
@@ -30,6 +31,7 @@ struct Inner {
     entity: Entity<RouterEvent>,
     rtp_capabilities: RtpCapabilities,
     producers: Mutex<HashMap<String, Producer>>,
+    data_producers: Mutex<HashMap<String, DataProducer>>,
 }
 
 /// What happens to a router.
@@ -107,12 +109,14 @@ impl Router {
                 entity: Entity::new(id, channel, closed.clone()),
                 rtp_capabilities,
                 producers: Mutex::default(),
+                data_producers: Mutex::default(),
             }),
         };
         let inner = router.inner.clone();
         tokio::spawn(async move {
             closed.cancelled().await;
             lock(&inner.producers).clear();
+            lock(&inner.data_producers).clear();
             inner.entity.emit(if inner.entity.closed_itself() { RouterEvent::Close } else { RouterEvent::WorkerClose });
         });
         router
@@ -226,6 +230,23 @@ impl Router {
     pub(crate) fn forget_producer(&self, id: &str) {
         let mut producers = lock(&self.inner.producers);
         if producers.get(id).is_some_and(Producer::closed) {
+            producers.remove(id);
+        }
+    }
+
+    /// The open data producer of that id.
+    pub(crate) fn data_producer(&self, id: &str) -> Option<DataProducer> {
+        lock(&self.inner.data_producers).get(id).filter(|producer| !producer.closed()).cloned()
+    }
+
+    pub(crate) fn add_data_producer(&self, producer: &DataProducer) {
+        lock(&self.inner.data_producers).insert(producer.id().to_owned(), producer.clone());
+    }
+
+    /// Forgets a data producer that is closed. Another one may have its id by now.
+    pub(crate) fn forget_data_producer(&self, id: &str) {
+        let mut producers = lock(&self.inner.data_producers);
+        if producers.get(id).is_some_and(DataProducer::closed) {
             producers.remove(id);
         }
     }

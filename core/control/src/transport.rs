@@ -5,22 +5,28 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::de::DeserializeOwned;
+use sfu_channel::dump::{DataConsumerDump, DataProducerDump, SctpParameters};
 use sfu_channel::notification::{DtlsStateChange, TransportTrace};
 use sfu_channel::reply::{Consumed, Produced};
-use sfu_channel::request::{Bitrate, Consume, EnableTransportTraceEvent, Produce, Request, TransportId};
+use sfu_channel::request::{
+    Bitrate, Consume, ConsumeData, EnableTransportTraceEvent, Produce, ProduceData, Request, TransportId,
+};
 use sfu_channel::stats::TransportStat;
 use sfu_channel::{
-    IceState, MediaKind, PreferredLayers, RtpCapabilities, RtpParameters, RtpType, SctpState, TransportTraceEventType,
-    TransportTuple,
+    DataType, IceState, MediaKind, PreferredLayers, RtpCapabilities, RtpParameters, RtpType, SctpState,
+    SctpStreamParameters, TransportTraceEventType, TransportTuple,
 };
 use tokio::sync::broadcast;
 
 use crate::consumer::Consumer;
+use crate::data_consumer::DataConsumer;
+use crate::data_producer::DataProducer;
 use crate::entity::{Entity, check_id, lock, new_id};
 use crate::error::Error;
 use crate::ortc;
 use crate::producer::Producer;
 use crate::router::Router;
+use crate::stream_ids::StreamIds;
 
 /// The common part of a transport's handle, which all kinds of transports deref to. Clones are the same transport,
 /// which lives until it, its router, or its worker is closed.
@@ -35,6 +41,8 @@ struct Inner {
     next_mid: AtomicU32,
     /// The canonical name of all of the transport's producers: one endpoint has one clock.
     cname: Mutex<Option<String>>,
+    /// The streams of its data consumers; `None` without SCTP.
+    stream_ids: Option<Mutex<StreamIds>>,
 }
 
 /// MIDs go from 0 to one less, so that they have at most 8 characters.
@@ -123,8 +131,49 @@ impl ConsumerOptions {
     }
 }
 
+/// How a data producer is made.
+#[derive(Debug, Clone)]
+pub struct DataProducerOptions {
+    /// Its id, unique in the router, without colons; absent, it is made up.
+    pub id: Option<String>,
+    /// The stream that the endpoint sends on.
+    pub sctp_stream_parameters: SctpStreamParameters,
+    /// The channel's label.
+    pub label: String,
+    /// The channel's subprotocol.
+    pub protocol: String,
+}
+
+impl DataProducerOptions {
+    /// A data producer of that stream, without label and subprotocol.
+    pub fn new(sctp_stream_parameters: SctpStreamParameters) -> Self {
+        Self { id: None, sctp_stream_parameters, label: String::new(), protocol: String::new() }
+    }
+}
+
+/// How a data consumer is made. What is absent is as its data producer has it.
+#[derive(Debug, Clone)]
+pub struct DataConsumerOptions {
+    /// The data producer to consume.
+    pub data_producer_id: String,
+    /// Whether messages arrive in order.
+    pub ordered: Option<bool>,
+    /// Milliseconds after which a message is no longer sent again.
+    pub max_packet_life_time: Option<u16>,
+    /// How often a message is sent again.
+    pub max_retransmits: Option<u16>,
+}
+
+impl DataConsumerOptions {
+    /// A data consumer of that data producer, which sends as that one's endpoint does.
+    pub fn new(data_producer_id: impl Into<String>) -> Self {
+        let data_producer_id = data_producer_id.into();
+        Self { data_producer_id, ordered: None, max_packet_life_time: None, max_retransmits: None }
+    }
+}
+
 impl Transport {
-    pub(crate) fn new(router: Router, id: String) -> Self {
+    pub(crate) fn new(router: Router, id: String, sctp: Option<&SctpParameters>) -> Self {
         let closed = router.entity().child_token();
         Self {
             inner: Arc::new(Inner {
@@ -132,6 +181,7 @@ impl Transport {
                 router,
                 next_mid: AtomicU32::new(0),
                 cname: Mutex::default(),
+                stream_ids: sctp.map(|sctp| Mutex::new(StreamIds::new(sctp.mis))),
             }),
         }
     }
@@ -288,6 +338,73 @@ impl Transport {
         ))
     }
 
+    /// Takes messages from the endpoint.
+    pub async fn produce_data(&self, options: DataProducerOptions) -> Result<DataProducer, Error> {
+        if let Some(id) = &options.id {
+            check_id(id)?;
+            if self.router().data_producer(id).is_some() {
+                return Err(Error::WrongOption("a data producer with this id exists already"));
+            }
+        }
+        let data_producer_id = options.id.unwrap_or_else(new_id);
+        let events = self.inner.entity.channel().subscribe(data_producer_id.clone());
+        let request = Request::TransportProduceData(ProduceData {
+            data_producer_id,
+            data_type: DataType::Sctp,
+            sctp_stream_parameters: Some(options.sctp_stream_parameters),
+            label: options.label,
+            protocol: options.protocol,
+            paused: false,
+        });
+        let made: DataProducerDump = self.ask(request).await?;
+        Ok(DataProducer::new(self.clone(), made, events))
+    }
+
+    /// Sends a data producer's messages to the endpoint, on a stream of their own.
+    pub async fn consume_data(&self, options: DataConsumerOptions) -> Result<DataConsumer, Error> {
+        let data_producer_id = options.data_producer_id;
+        let Some(producer) = self.router().data_producer(&data_producer_id) else {
+            return Err(Error::DataProducerNotFound(data_producer_id));
+        };
+        let stream = self.take_stream_id()?;
+        let like = producer.sctp_stream_parameters();
+        let parameters = SctpStreamParameters {
+            stream_id: stream.id,
+            ordered: options.ordered.or(like.and_then(|like| like.ordered)),
+            max_packet_life_time: options.max_packet_life_time.or(like.and_then(|like| like.max_packet_life_time)),
+            max_retransmits: options.max_retransmits.or(like.and_then(|like| like.max_retransmits)),
+        };
+        let data_consumer_id = new_id();
+        let events = self.inner.entity.channel().subscribe(data_consumer_id.clone());
+        let request = Request::TransportConsumeData(ConsumeData {
+            data_consumer_id,
+            data_producer_id,
+            data_type: DataType::Sctp,
+            sctp_stream_parameters: Some(parameters),
+            label: producer.label().to_owned(),
+            protocol: producer.protocol().to_owned(),
+            paused: false,
+            subchannels: Vec::new(),
+        });
+        let made: DataConsumerDump = self.ask(request).await?;
+        stream.keep();
+        Ok(DataConsumer::new(self.clone(), made, events))
+    }
+
+    /// Takes a stream for a data consumer that is about to be made.
+    fn take_stream_id(&self) -> Result<TakenStream<'_>, Error> {
+        let ids = self.inner.stream_ids.as_ref().ok_or(Error::NoSctp)?;
+        let id = lock(ids).take().ok_or(Error::NoSctpStream)?;
+        Ok(TakenStream { transport: self, id, kept: false })
+    }
+
+    /// A data consumer has no more use for its stream.
+    pub(crate) fn free_stream_id(&self, id: u16) {
+        if let Some(ids) = &self.inner.stream_ids {
+            lock(ids).free(id);
+        }
+    }
+
     pub(crate) fn entity(&self) -> &Entity<TransportEvent> {
         &self.inner.entity
     }
@@ -314,6 +431,27 @@ impl Transport {
         let mut cname = lock(&self.inner.cname);
         let made_up = || new_id().chars().take(8).collect();
         cname.get_or_insert_with(|| offered.unwrap_or_else(made_up)).clone()
+    }
+}
+
+/// A stream that is given back unless a data consumer comes to have it, were its future to be dropped.
+struct TakenStream<'a> {
+    transport: &'a Transport,
+    id: u16,
+    kept: bool,
+}
+
+impl TakenStream<'_> {
+    fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for TakenStream<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.transport.free_stream_id(self.id);
+        }
     }
 }
 

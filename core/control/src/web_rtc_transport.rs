@@ -52,7 +52,7 @@ impl Deref for WebRtcTransport {
 impl WebRtcTransport {
     pub(crate) fn new(router: Router, id: String, events: Subscription, dump: WebRtcTransportDump) -> Self {
         let transport = Self {
-            transport: Transport::new(router, id),
+            transport: Transport::new(router, id, dump.base.sctp_parameters.as_ref()),
             fixed: Arc::new(Fixed { ice_candidates: dump.ice_candidates, sctp_parameters: dump.base.sctp_parameters }),
             state: Arc::new(Mutex::new(State {
                 ice_parameters: dump.ice_parameters,
