@@ -10,6 +10,7 @@ use ch01_simplest_server::echo;
 use super::{Sockets, passes};
 use crate::forwarder::{BUFFER, Forwarder, Route};
 
+/// Blocking calls: a thread for UDP, and one for each TCP client.
 pub fn serve(sockets: Sockets, forwarder: Forwarder) -> io::Result<Infallible> {
     let Sockets { udp, tcp } = sockets;
     thread::Builder::new().name("accept".to_owned()).spawn(move || accept(&tcp))?;

@@ -25,6 +25,7 @@ const LISTENER: Token = Token(1);
 const FIRST_CLIENT: u64 = 2;
 
 // ANCHOR: serve
+/// Chapter 04's loop, level triggered; how datagrams are read and sent is the caller's.
 pub fn serve(sockets: Sockets, mut datagrams: impl Datagrams) -> io::Result<Infallible> {
     sockets.set_nonblocking()?;
     let epoll = Epoll::new()?;

@@ -18,6 +18,7 @@ const LISTENER: Token = Token(1);
 const FIRST_CLIENT: usize = 2;
 
 // ANCHOR: serve
+/// mio's loop, edge triggered: what is ready is read until it would block.
 pub fn serve(sockets: Sockets, mut forwarder: Forwarder) -> io::Result<Infallible> {
     sockets.set_nonblocking()?;
     let mut udp = UdpSocket::from_std(sockets.udp);

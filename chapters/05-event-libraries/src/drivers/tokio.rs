@@ -22,6 +22,7 @@ pub enum Flavour {
 }
 
 // ANCHOR: serve
+/// A task for UDP, and one for each TCP client.
 pub fn serve(sockets: Sockets, forwarder: Forwarder, flavour: Flavour) -> io::Result<Infallible> {
     sockets.set_nonblocking()?;
     let runtime = match flavour {

@@ -54,6 +54,7 @@ fn ring() -> io::Result<IoUring> {
     IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(ENTRIES)
 }
 
+/// The two rings: calls go in by one, results come out by the other.
 pub fn serve(sockets: Sockets, forwarder: Forwarder) -> io::Result<Infallible> {
     let ring = ring().map_err(|error| io::Error::new(error.kind(), refused().unwrap_or_default()))?;
     // Never freed: when it fails, the kernel may still be writing to its buffers.
