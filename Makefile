@@ -20,7 +20,7 @@ SERVERS := ch01-simplest-server ch02-processes-and-signals ch03-socketpair ch04-
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
 ARGS ?=
 
-.PHONY: help demo test test-rust test-node test-browser test-clients test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers bench-costs clean
+.PHONY: help demo test test-rust test-node test-mediasoup test-browser test-clients test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers bench-costs clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -31,7 +31,7 @@ demo: ## builds and serves the conference on https://localhost:4443/
 
 test: ## runs everything that CI runs
 	@tests/install.sh test
-	@$(MAKE) --no-print-directory lint test-rust test-node test-browser test-clients test-book
+	@$(MAKE) --no-print-directory lint test-rust test-node test-mediasoup test-browser test-clients test-book
 	@echo "make test: everything passed"
 
 lint: ## checks formatting and clippy's advice
@@ -46,6 +46,10 @@ test-rust: ## runs the tests of all crates, libsrtp2's included
 test-node: ## runs the unmodified npm package mediasoup on our worker
 	cargo build $(SELECTION)
 	cd tests/node && $(NPM_CI) && SFU_WORKER_BIN=$(DEBUG)/sfu-worker node --test
+
+test-mediasoup: ## runs mediasoup's own tests, unmodified, on our worker
+	cargo build $(SELECTION)
+	cd tests/mediasoup && $(NPM_CI) && SFU_WORKER_BIN=$(DEBUG)/sfu-worker node run.mjs
 
 test-browser: ## runs the conference with real browsers
 	cargo build $(SELECTION)
@@ -108,4 +112,4 @@ bench-costs: ## measures a worker's memory per entity, CPU per request, and conn
 
 clean: ## removes what was built
 	cargo clean
-	rm -rf book/book tests/browser/node_modules tests/clients/node_modules tests/node/node_modules
+	rm -rf book/book tests/browser/node_modules tests/clients/node_modules tests/mediasoup/node_modules tests/node/node_modules
