@@ -8,8 +8,9 @@
 //! The layers, from the wire up: [`stun`] and [`ice`] find a path, [`dtls`] agrees on keys, [`srtp`] protects what
 //! [`rtp`] and [`rtcp`] frame; [`codec`] looks into payloads only as far as forwarding needs; [`stream`] keeps what is
 //! known about each RTP stream (loss, jitter, score, NACK, retransmission); [`observer`] compares how loud they are. Beside
-//! media, [`sctp`] carries messages.
+//! media, [`sctp`] carries messages. [`bwe`] estimates how much a path takes.
 
+pub mod bwe;
 pub mod codec;
 pub mod dtls;
 pub mod ice;

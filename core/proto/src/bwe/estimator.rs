@@ -1,0 +1,575 @@
+//! The sender's estimate of how much it may send.
+
+use std::time::{Duration, Instant};
+
+use super::delay::DelayControl;
+use super::loss::LossControl;
+use super::probe::{ProbeResult, Prober, Purpose};
+use super::sent::{News, SentHistory};
+use super::trendline::Usage;
+use crate::rtcp::TransportCc;
+use crate::rtcp::transport_cc::TICK_MICROS;
+use crate::stream::RateCounter;
+
+/// Below this share of the estimate the sender is limited by what it has to send; above the other one it is not.
+const LIMITED: f64 = 0.65;
+const NOT_LIMITED: f64 = 0.75;
+/// If that lasts so long, in microseconds.
+const LIMITED_TIME: i64 = 1_000_000;
+/// The bitrates tried at first, as multiples of the one to begin with.
+const FIRST_PROBES: [f64; 2] = [3.0, 6.0];
+/// A probe that gets so much of what was tried is followed by one of twice as much.
+const FURTHER: f64 = 0.7;
+/// What is tried beyond an estimate that is used in full, and how often, in microseconds.
+const GROWTH: f64 = 1.5;
+const GROWTH_INTERVAL: i64 = 2_000_000;
+/// A growth that is followed by a decrease within this time (in microseconds) was someone else's share: the next one is tried
+/// after twice the time, up to so many times the usual one, until nothing was taken back for long enough.
+const KEPT: i64 = 2_500_000;
+const FORGIVEN: i64 = 15_000_000;
+const MAX_PATIENCE: i64 = 2;
+/// How long the media show that the path takes what a probe has found, besides a round trip, before more is tried; in
+/// microseconds; and how long packets may wait then, in milliseconds.
+const SETTLING: i64 = 200_000;
+const SHORT_QUEUE: f64 = 40.0;
+/// What is tried beyond an estimate that is not used, and how often, in microseconds.
+const UNUSED: f64 = 2.0;
+const UNUSED_INTERVAL: i64 = 5_000_000;
+/// A fall to less than this share of the estimate is probed for recovery, at this share of what was there, when the delay
+/// has been steady for a while and the fall is not too long ago; in microseconds.
+const LARGE_FALL: f64 = 0.66;
+const RECOVERY: f64 = 0.85;
+const STEADY: i64 = 1_000_000;
+const MAX_RECOVERY: i64 = 5_000_000;
+/// Of what a probe of a full path shows is kept.
+const FULL_SHARE: f64 = 0.95;
+/// How much more than desired is probed for.
+const DESIRED_MARGIN: f64 = 1.1;
+/// Without feedback for so long the estimate goes down, in steps; in microseconds.
+const SILENCE: i64 = 1_500_000;
+const SILENCE_STEP: i64 = 500_000;
+const SILENCE_DECREASE: f64 = 0.8;
+
+/// Bounds of an estimate and what it begins with, in bit/s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// What is assumed before anything is known.
+    pub start: u64,
+    /// The estimate never goes below; at least 1000.
+    pub min: u64,
+    /// Nor above.
+    pub max: u64,
+}
+
+/// Estimates the bitrate that is available to a sender, from the arrival of its packets.
+///
+/// In: each packet sent ([`Estimator::handle_sent`]), transport-wide feedback ([`Estimator::handle_feedback`]) and the
+/// receiver's own bound ([`Estimator::handle_remb`]), with the time, which must not go backwards. Out: the
+/// [available bitrate](Estimator::available_bitrate), padding to send ([`Estimator::poll_padding`]) and when to call
+/// [`Estimator::handle_timeout`] next ([`Estimator::poll_timeout`]).
+#[derive(Clone, Debug)]
+pub struct Estimator {
+    epoch: Instant,
+    bounds: Bounds,
+    /// What the sender would send if it might, in bit/s.
+    desired: f64,
+    delay: DelayControl,
+    loss: LossControl,
+    prober: Prober,
+    sent: SentHistory,
+    sent_rate: RateCounter,
+    application_limited: bool,
+    limited_since: Option<i64>,
+    /// The receiver's clock: the last reference time, unwrapped, in its units.
+    reference: Option<i64>,
+    /// The receiver's bound, in bit/s.
+    remb: Option<f64>,
+    has_feedback: bool,
+    /// Since when packets have been sent without any feedback.
+    unanswered: Option<i64>,
+    /// The smoothed round trip, in microseconds; it includes the time until feedback is sent.
+    round_trip: Option<f64>,
+    /// Since when the delay has been steady.
+    steady: Option<i64>,
+    started_probing: bool,
+    last_probe: Option<i64>,
+    /// When a probe beside full media last raised the estimate, if it is not known yet whether that is kept.
+    grown: Option<i64>,
+    /// When one was last taken back.
+    taken_back: Option<i64>,
+    /// The bitrate to try next when a probe has got through, and when.
+    further: Option<(f64, i64)>,
+    /// By what the usual interval of such probes is multiplied.
+    patience: i64,
+    /// A large fall that has not been probed yet: the bitrate before it, and when.
+    fall: Option<(f64, i64)>,
+}
+
+impl Estimator {
+    /// An estimator that knows nothing yet.
+    pub fn new(now: Instant, bounds: Bounds) -> Estimator {
+        let start = bounds.clamp(bounds.start as f64);
+        Estimator {
+            epoch: now,
+            bounds,
+            desired: 0.0,
+            delay: DelayControl::new(start),
+            loss: LossControl::new(start),
+            prober: Prober::default(),
+            sent: SentHistory::default(),
+            sent_rate: RateCounter::new(Duration::from_millis(500)),
+            application_limited: false,
+            limited_since: None,
+            reference: None,
+            remb: None,
+            has_feedback: false,
+            unanswered: None,
+            round_trip: None,
+            steady: None,
+            started_probing: false,
+            last_probe: None,
+            grown: None,
+            taken_back: None,
+            further: None,
+            patience: 1,
+            fall: None,
+        }
+    }
+
+    /// Sets other bounds. The bitrate to begin with counts only until feedback has come.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        let bitrate = if self.has_feedback { self.target() } else { bounds.start as f64 };
+        self.set_target(bounds.clamp(bitrate));
+    }
+
+    /// Sets what the sender would send if it might, in bit/s. There is no probing beyond it; 0 stops all probing.
+    pub fn set_desired_bitrate(&mut self, now: Instant, bitrate: u64) {
+        self.desired = bitrate as f64;
+        if self.desired <= self.target() {
+            self.prober.stop();
+        } else {
+            self.plan(self.micros(now));
+        }
+    }
+
+    /// A packet of `size` bytes (with its RTP header, without what carries it) was sent under a transport-wide sequence
+    /// number. Numbers follow each other.
+    pub fn handle_sent(&mut self, now: Instant, number: u16, size: usize) {
+        let at = self.micros(now);
+        self.sent_rate.add(now, size);
+        let cluster = self.prober.handle_sent(at, size);
+        self.sent.push(number, at, size, cluster);
+        self.unanswered.get_or_insert(at);
+    }
+
+    /// The receiver told what became of packets.
+    pub fn handle_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) {
+        let at = self.micros(now);
+        let shift = self.follow_clock(feedback.reference_time);
+        let (mut received, mut lost) = (0, 0);
+        let mut newest = None;
+        for status in feedback.statuses() {
+            let arrival = status.arrival.map(|ticks| (ticks + shift) * TICK_MICROS);
+            match self.sent.report(status.sequence_number, arrival.is_some()) {
+                Some(News::Missing(packet)) => {
+                    lost += 1;
+                    if let Some(cluster) = packet.cluster {
+                        self.prober.handle_report(cluster, packet.at, packet.size, None);
+                    }
+                }
+                Some(News::Received(packet, was_missing)) => {
+                    let Some(arrival) = arrival else { continue };
+                    if was_missing {
+                        self.loss.handle_late();
+                    } else {
+                        received += 1;
+                        if let Some(cluster) = packet.cluster {
+                            self.prober.handle_report(cluster, packet.at, packet.size, Some(arrival));
+                        }
+                    }
+                    self.delay.handle_packet(packet.at, arrival, packet.size as usize);
+                    newest = newest.max(Some(packet.at));
+                }
+                None => {}
+            }
+        }
+        self.sent.prune();
+        self.has_feedback = true;
+        self.unanswered = None;
+        if let Some(newest) = newest {
+            self.measure_round_trip((at - newest) as f64);
+        }
+        self.loss.handle_packets(received, lost);
+        self.update(now);
+    }
+
+    /// The receiver told how much it wants at most (REMB), in bit/s.
+    pub fn handle_remb(&mut self, now: Instant, bitrate: u64) {
+        self.remb = Some(bitrate as f64);
+        if !self.has_feedback {
+            let bitrate = self.bounds.clamp(bitrate as f64);
+            self.set_target(bitrate);
+        }
+        self.plan(self.micros(now));
+    }
+
+    /// Does what has become due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let at = self.micros(now);
+        if let Some(since) = self.unanswered
+            && self.has_feedback
+            && at >= since + SILENCE
+        {
+            let bitrate = self.bounds.clamp(self.target() * SILENCE_DECREASE);
+            self.set_target(bitrate);
+            self.unanswered = Some(at - SILENCE + SILENCE_STEP);
+        }
+        self.take_results(at);
+        self.plan(at);
+    }
+
+    /// When [`Estimator::handle_timeout`] is to be called and [`Estimator::poll_padding`] asked.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let silence = self.unanswered.filter(|_| self.has_feedback).map(|since| since + SILENCE);
+        let deadline = [self.prober.due(), silence].into_iter().flatten().min()?;
+        Some(self.epoch + Duration::from_micros(u64::try_from(deadline).unwrap_or(0)))
+    }
+
+    /// The size in bytes of a packet of padding to send now, if one is due. Call it after each has been sent until it
+    /// returns `None`.
+    pub fn poll_padding(&self, now: Instant) -> Option<usize> {
+        self.prober.poll_padding(self.micros(now))
+    }
+
+    /// How much may be sent, in bit/s, with headers, padding and retransmissions.
+    pub fn available_bitrate(&self) -> u64 {
+        self.target() as u64
+    }
+
+    /// What the delay says about the load of the path.
+    pub fn usage(&self) -> Usage {
+        self.delay.usage()
+    }
+
+    /// The ratio of packets that were last missing, 0 to 1.
+    pub fn loss_ratio(&self) -> f64 {
+        self.loss.ratio()
+    }
+
+    /// Whether less is sent than may be.
+    pub fn is_application_limited(&self) -> bool {
+        self.application_limited
+    }
+
+    /// The smoothed time from sending a packet to feedback about it.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.map(|micros| Duration::from_micros(micros as u64))
+    }
+
+    fn micros(&self, now: Instant) -> i64 {
+        i64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// Unwraps the 24 bits of the receiver's reference time. Returns what is to be added to its ticks.
+    fn follow_clock(&mut self, reference: i32) -> i64 {
+        let unwrapped = match self.reference {
+            None => i64::from(reference),
+            // The shortest way within 24 bits.
+            Some(last) => last + i64::from((reference.wrapping_sub(last as i32) << 8) >> 8),
+        };
+        self.reference = Some(unwrapped);
+        (unwrapped - i64::from(reference)) * 256
+    }
+
+    fn measure_round_trip(&mut self, micros: f64) {
+        let smoothed = self.round_trip.map_or(micros, |old| old + (micros - old) / 8.0);
+        self.round_trip = Some(smoothed);
+        self.delay.rate.set_round_trip(smoothed as i64);
+    }
+
+    fn target(&self) -> f64 {
+        let by_path = self.delay.rate.bitrate().min(self.loss.bitrate());
+        self.bounds.clamp(self.remb.map_or(by_path, |remb| by_path.min(remb)))
+    }
+
+    fn set_target(&mut self, bitrate: f64) {
+        self.delay.rate.set_bitrate(bitrate);
+        self.loss.set_bitrate(bitrate);
+    }
+
+    /// Draws conclusions from feedback.
+    fn update(&mut self, now: Instant) {
+        let at = self.micros(now);
+        let before = self.target();
+        let share = self.sent_rate.bitrate(now) as f64 / before;
+        if share < if self.application_limited { NOT_LIMITED } else { LIMITED } {
+            // The media take a while to follow an estimate that has just been raised.
+            let since = *self.limited_since.get_or_insert(at);
+            self.application_limited = at - since >= LIMITED_TIME;
+        } else {
+            (self.limited_since, self.application_limited) = (None, false);
+        }
+        let was_kept = self.grown.is_none();
+        let decreased = self.delay.update(at, self.application_limited);
+        if let Some(when) = self.grown {
+            if decreased {
+                self.patience = (self.patience * 4).min(MAX_PATIENCE);
+                (self.grown, self.taken_back) = (None, Some(at));
+            } else if at - when > KEPT {
+                self.grown = None;
+            }
+        }
+        if self.taken_back.is_some_and(|when| at - when > FORGIVEN) {
+            self.patience = 1;
+        }
+        self.loss.update(at, before, self.delay.queue());
+        // Neither runs away from what the other one allows.
+        let bounded = |bitrate: f64| bitrate.clamp(self.bounds.min as f64, self.bounds.max as f64);
+        let (by_delay, by_loss) = (bounded(self.delay.rate.bitrate()), bounded(self.loss.bitrate()));
+        self.delay.rate.set_bitrate(by_delay.min(by_loss));
+        self.loss.set_bitrate(by_loss);
+        match self.delay.usage() {
+            Usage::Overuse => self.steady = None,
+            _ => _ = self.steady.get_or_insert(at),
+        }
+        let after = self.target();
+        if was_kept && after < before * LARGE_FALL && self.fall.is_none_or(|(bitrate, _)| before > bitrate) {
+            self.fall = Some((before, at));
+        }
+        self.take_results(at);
+        self.plan(at);
+    }
+
+    fn take_results(&mut self, at: i64) {
+        while let Some(result) = self.prober.poll_result(at) {
+            self.handle_result(at, result);
+        }
+    }
+
+    fn handle_result(&mut self, at: i64, result: ProbeResult) {
+        let Some(bitrate) = result.bitrate else { return };
+        let bitrate = if result.full { bitrate * FULL_SHARE } else { bitrate };
+        // Where flows compete, a cluster takes from the others for a moment what it could not keep. When that has happened,
+        // then beside media that use the estimate in full only a path that is not full says anything.
+        let alone = self.patience == 1;
+        let shared = matches!(result.purpose, Purpose::Growth | Purpose::Recovery);
+        let counts = !shared || (self.delay.usage() != Usage::Overuse && (alone || !result.full));
+        if !counts || bitrate <= self.target() {
+            return;
+        }
+        if shared {
+            self.grown = Some(at);
+        }
+        self.set_target(self.bounds.clamp(bitrate));
+        if bitrate < FURTHER * result.tried || result.full {
+            return;
+        }
+        match result.purpose {
+            Purpose::Start | Purpose::Unused => self.probe(at, result.purpose, bitrate * UNUSED),
+            Purpose::Growth => {
+                // The media have to show first that the path takes as much.
+                let settled = at + self.round_trip.unwrap_or(0.0) as i64 + SETTLING;
+                self.further = Some((bitrate * GROWTH, settled));
+            }
+            Purpose::Recovery => {}
+        }
+    }
+
+    /// Begins a probe where there is a reason for one.
+    fn plan(&mut self, at: i64) {
+        let target = self.target();
+        if self.desired <= target || !self.prober.is_idle() {
+            return;
+        }
+        if !self.started_probing {
+            self.started_probing = true;
+            FIRST_PROBES.iter().for_each(|factor| self.probe(at, Purpose::Start, factor * target));
+            return;
+        }
+        let Some(steady) = self.steady.map(|since| at - since) else { return };
+        let short_queue = self.delay.queue() < SHORT_QUEUE;
+        if let Some((before, when)) = self.fall {
+            if at - when > MAX_RECOVERY {
+                self.fall = None;
+            } else if steady >= STEADY && short_queue {
+                self.fall = None;
+                self.probe(at, Purpose::Recovery, RECOVERY * before);
+                return;
+            }
+        }
+        if let Some((bitrate, when)) = self.further {
+            if at >= when {
+                self.further = None;
+                if self.delay.usage() != Usage::Overuse && short_queue {
+                    self.probe(at, Purpose::Growth, bitrate);
+                }
+            }
+            return;
+        }
+        let (purpose, factor, interval) = if self.application_limited {
+            (Purpose::Unused, UNUSED, UNUSED_INTERVAL)
+        } else {
+            (Purpose::Growth, GROWTH, GROWTH_INTERVAL * self.patience)
+        };
+        let since_decrease = self.delay.rate.decreased().map_or(i64::MAX, |when| at - when);
+        let since_probe = self.last_probe.map_or(i64::MAX, |when| at - when);
+        if steady >= STEADY && short_queue && since_probe.min(since_decrease) >= interval {
+            self.probe(at, purpose, factor * target);
+        }
+    }
+
+    /// Probes for so much, if it is wanted and more than there is.
+    fn probe(&mut self, at: i64, purpose: Purpose, bitrate: f64) {
+        let bitrate = bitrate.min(self.desired * DESIRED_MARGIN).min(self.bounds.max as f64);
+        if bitrate > self.target() {
+            self.last_probe = Some(at);
+            self.prober.start(at, purpose, bitrate);
+        }
+    }
+}
+
+impl Bounds {
+    fn clamp(&self, bitrate: f64) -> f64 {
+        let min = (self.min as f64).max(1000.0);
+        bitrate.max(min).min((self.max as f64).max(min))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtcp::{FeedbackBuilder, Packet, packets};
+    use proptest::prelude::*;
+
+    const BOUNDS: Bounds = Bounds { start: 500_000, min: 30_000, max: 5_000_000 };
+
+    fn millis(value: u64) -> Duration {
+        Duration::from_millis(value)
+    }
+
+    /// Sends `seconds` of packets of 1200 bytes each 10 ms, with feedback each 100 ms.
+    fn send(
+        estimator: &mut Estimator,
+        builder: &mut FeedbackBuilder,
+        at: &mut Instant,
+        number: &mut u16,
+        seconds: u32,
+    ) {
+        for step in 1..=seconds * 100 {
+            *at += millis(10);
+            *number = number.wrapping_add(1);
+            estimator.handle_sent(*at, *number, 1200);
+            builder.handle_packet(*number, *at);
+            if step % 10 == 0 {
+                let mut bytes = Vec::new();
+                builder.poll_feedback(&mut bytes, 1200);
+                let Some(Ok(Packet::TransportCc(feedback))) = packets(&bytes).next() else { panic!() };
+                estimator.handle_feedback(*at, &feedback);
+            }
+        }
+    }
+
+    #[test]
+    fn without_feedback_the_receivers_bound_is_all_that_counts() {
+        let now = Instant::now();
+        let mut estimator = Estimator::new(now, BOUNDS);
+        assert_eq!(estimator.available_bitrate(), 500_000);
+        estimator.handle_remb(now, 1_500_000);
+        assert_eq!(estimator.available_bitrate(), 1_500_000);
+        estimator.handle_remb(now, 10);
+        assert_eq!(estimator.available_bitrate(), 30_000);
+        estimator.handle_remb(now, u64::MAX);
+        assert_eq!(estimator.available_bitrate(), 5_000_000);
+        estimator.set_bounds(Bounds { max: 400_000, ..BOUNDS });
+        assert_eq!(estimator.available_bitrate(), 400_000);
+    }
+
+    #[test]
+    fn the_estimate_grows_no_further_than_is_sent_and_a_receiver_can_bound_it() {
+        let start = Instant::now();
+        let (mut at, mut number) = (start, 0);
+        let mut estimator = Estimator::new(start, BOUNDS);
+        let mut builder = FeedbackBuilder::new(start, 1, 2);
+        send(&mut estimator, &mut builder, &mut at, &mut number, 20);
+        // 960 kbit/s are sent: half as much again.
+        assert!((1_300_000..1_500_000).contains(&estimator.available_bitrate()), "{}", estimator.available_bitrate());
+        assert!(estimator.poll_padding(at).is_none(), "nothing more is desired");
+        estimator.handle_remb(at, 700_000);
+        assert_eq!(estimator.available_bitrate(), 700_000);
+    }
+
+    #[test]
+    fn a_path_that_falls_silent_is_given_less_and_less() {
+        let start = Instant::now();
+        let (mut at, mut number) = (start, 0);
+        let mut estimator = Estimator::new(start, BOUNDS);
+        let mut builder = FeedbackBuilder::new(start, 1, 2);
+        send(&mut estimator, &mut builder, &mut at, &mut number, 5);
+        assert_eq!(estimator.poll_timeout(), None, "all has been answered");
+        let before = estimator.available_bitrate();
+        estimator.handle_sent(at, number.wrapping_add(1), 1200);
+        let mut steps = 0;
+        while let Some(timeout) = estimator.poll_timeout().filter(|timeout| *timeout < at + millis(5000)) {
+            estimator.handle_timeout(timeout);
+            steps += 1;
+        }
+        assert!(steps > 3 && estimator.available_bitrate() < before / 2, "{steps} {}", estimator.available_bitrate());
+    }
+
+    #[test]
+    fn probing_begins_with_what_is_desired_and_stays_within() {
+        let start = Instant::now();
+        let mut estimator = Estimator::new(start, BOUNDS);
+        estimator.set_desired_bitrate(start, 1_000_000);
+        let due = estimator.poll_timeout().expect("a cluster is to be sent");
+        assert_eq!(estimator.poll_padding(start), None, "media may come first");
+        let (mut now, mut bytes, mut number) = (due, 0, 0);
+        while now < due + millis(300) {
+            while let Some(size) = estimator.poll_padding(now) {
+                number += 1;
+                estimator.handle_sent(now, number, size);
+                bytes += size;
+            }
+            now += millis(1);
+        }
+        // A cluster or two of 40 ms of at most 1.1 Mbit/s.
+        assert!((4_000..14_000).contains(&bytes), "{bytes}");
+        estimator.set_desired_bitrate(now, 0);
+        assert_eq!(estimator.poll_timeout(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_feedback_breaks_it_and_its_bounds_hold(
+            bodies in proptest::collection::vec((proptest::collection::vec(any::<u8>(), 8..60), 0u64..3000), 0..30)
+        ) {
+            let start = Instant::now();
+            let mut at = start;
+            let mut estimator = Estimator::new(start, BOUNDS);
+            estimator.set_desired_bitrate(start, 3_000_000);
+            for (index, (body, gap)) in bodies.into_iter().enumerate() {
+                at += millis(gap);
+                for number in 0..20u16 {
+                    estimator.handle_sent(at, index as u16 * 20 + number, 1000);
+                }
+                let mut bytes = vec![0x8f, 205, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2];
+                // Near the numbers sent, that it is about some of them.
+                bytes.extend((index as u16 * 20).to_be_bytes());
+                bytes.extend([0, body[0] % 40]);
+                bytes.extend(&body[1..]);
+                while bytes.len() % 4 != 0 {
+                    bytes.push(0);
+                }
+                let words = (bytes.len() / 4 - 1) as u16;
+                bytes[2..4].copy_from_slice(&words.to_be_bytes());
+                if let Some(Ok(Packet::TransportCc(feedback))) = packets(&bytes).next() {
+                    estimator.handle_feedback(at, &feedback);
+                }
+                estimator.handle_timeout(at);
+                let bitrate = estimator.available_bitrate();
+                prop_assert!((BOUNDS.min..=BOUNDS.max).contains(&bitrate), "{bitrate}");
+            }
+        }
+    }
+}

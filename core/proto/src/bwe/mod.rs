@@ -1,0 +1,41 @@
+//! Bandwidth estimation: how much may be sent without a queue growing on the way.
+//!
+//! The method is Google Congestion Control (draft-ietf-rmcat-gcc-02, and what is known of how it went on):
+//!
+//! ```text
+//!  packets sent ──> sent ────────────┐
+//!                                    v
+//!  transport-wide feedback ──> arrivals ──> groups ──> trendline ──> rate control ──┐
+//!                                 │            load of the path     ^               v
+//!                                 ├──> throughput ──────────────────┘          min ──> available bitrate
+//!                                 ├──> loss control ────────────────────────────────^
+//!                                 └──> probe clusters ──> raise both
+//! ```
+//!
+//! [`Estimator`] is the sender's side: it hears from the receiver when each packet arrived (transport-wide feedback,
+//! draft-holmer-rmcat-transport-wide-cc-extensions-01), or only a bound (REMB). [`RemoteEstimator`] is the receiver's,
+//! for senders that negotiated only absolute send times.
+//!
+//! Inside, times are microseconds since the estimator was made, or of the receiver's clock, as `i64`; bitrates are bits
+//! per second as `f64`. Nothing is allocated for a packet but room in the ring of packets sent, which grows to what a
+//! round trip needs and is bounded.
+//!
+//! What is assumed: feedback about every 50 to 250 ms. What differs from the usual: media are not paced, a frame leaves as
+//! it came; so a probe cluster counts the burst of a frame as part of itself, and beside media that use the estimate in
+//! full a cluster counts only if the path took it. Not here: ECN, the congestion window with its pushback, cross-traffic
+//! heuristics, and the sharing of the result among streams.
+
+mod delay;
+mod estimator;
+mod groups;
+mod loss;
+mod probe;
+mod rate_control;
+mod remote;
+mod sent;
+mod throughput;
+mod trendline;
+
+pub use estimator::{Bounds, Estimator};
+pub use remote::RemoteEstimator;
+pub use trendline::Usage;
