@@ -2,7 +2,7 @@
 # Installs what is missing on Debian or Ubuntu for one purpose, and says what it does:
 #
 #   tests/install.sh build     a C and C++ compiler, cmake and libclang (for AWS-LC), Rust
-#   tests/install.sh test      that, and what the tests use: libsrtp2, Node.js, Chromium, ffmpeg, GStreamer, ...
+#   tests/install.sh test      that, and what the tests use: libsrtp2, Node.js, Chromium, Firefox, ffmpeg, GStreamer, ...
 #   tests/install.sh book      what is built with, what the book's commands use, and mdBook
 #
 # Packages come from apt (with sudo when not root), Rust from rustup. What is there already is left alone; when nothing is
@@ -55,6 +55,8 @@ need_test() {
   have node || packages+=(nodejs)
   have npm || packages+=(npm)
   find_chromium >/dev/null || packages+=("$(chromium_package)")
+  # Elsewhere it has other names, or is a snap, which the tests can't use: they are skipped there.
+  have firefox-esr || have firefox || [ "$(distribution)" != debian ] || packages+=(firefox-esr)
 }
 
 # What the pages' commands use.

@@ -1,12 +1,16 @@
 // Sound and pictures between pages: both ways, of each codec, of silence, of a screen, and what the statistics say.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 
 import { launchChromium } from "./lib/browser.mjs";
 import { Studio } from "./lib/studio.mjs";
 import { assertFlows } from "./lib/watch.mjs";
+
+// What a microphone has of a quiet room: about -70 dBov.
+const NOISE = 0.0005;
 
 describe("media", { concurrency: 2 }, () => {
   let browser;
@@ -50,6 +54,36 @@ describe("media", { concurrency: 2 }, () => {
         assert.equal((await consumer.stats()).codec, mimeType);
         const [stat] = await consumer.server.getStats();
         assert.equal(stat.mimeType, mimeType);
+      }
+    }),
+  );
+
+  test("who speaks is known from the levels that pages tell", () =>
+    Studio.run(browser, { codecs: ["opus"] }, async (studio) => {
+      const [ada, bert] = [await studio.open("Ada"), await studio.open("Bert")];
+      const levels = await studio.router.createAudioLevelObserver({ maxEntries: 2, threshold: -60, interval: 300 });
+      const speaker = await studio.router.createActiveSpeakerObserver({ interval: 100 });
+      const heard = (observer, event) => once(observer, event, { signal: AbortSignal.timeout(10_000) }).then(([value]) => value);
+      const producers = [];
+      for (const client of [ada, bert]) {
+        const producer = await client.produce({ kind: "audio", from: "tone", level: NOISE });
+        for (const observer of [levels, speaker]) await observer.addProducer({ producerId: producer.id });
+        producers.push(producer);
+      }
+      // Noise is what comes first, or sound that does not change would count as noise.
+      for (const { server } of producers) {
+        while (!((await server.getStats())[0]?.packetCount > 20)) await setTimeout(50);
+      }
+      // Who came first counts as the speaker until someone speaks.
+      for (const producer of producers.reverse()) {
+        const [dominant, volumes] = [heard(speaker, "dominantspeaker"), heard(levels, "volumes")];
+        await producer.evaluate(({ track }) => void (track.gain.value = 0.9));
+        assert.equal((await volumes)[0].producer, producer.server);
+        assert.ok((await volumes)[0].volume > -60 && (await volumes)[0].volume < 0);
+        assert.equal((await dominant).producer, producer.server);
+        const silence = heard(levels, "silence");
+        await producer.evaluate(({ track }, noise) => void (track.gain.value = noise), NOISE);
+        await silence;
       }
     }),
   );

@@ -157,14 +157,24 @@ export class ClientConsumer extends Stream {
   }
 }
 
-export class ClientDataProducer extends Shared {
+class Channel extends Shared {
+  opened() {
+    return this.until("it is open", ({ readyState }) => readyState === "open");
+  }
+
+  told() {
+    return this.evaluate(({ readyState, messages }) => ({ readyState, lengths: messages?.map(({ length, byteLength }) => length ?? byteLength) }));
+  }
+}
+
+export class ClientDataProducer extends Channel {
   // Sends text, or an array of the values of bytes.
   async sendMessage(message) {
     await this.evaluate((dataProducer, message) => dataProducer.send(typeof message === "string" ? message : new Uint8Array(message)), message);
   }
 }
 
-export class ClientDataConsumer extends Shared {
+export class ClientDataConsumer extends Channel {
   // What has arrived, each as text or as an array of the values of bytes.
   messages() {
     return this.evaluate(({ messages }) => messages.map((message) => (typeof message === "string" ? message : [...new Uint8Array(message)])));
@@ -183,34 +193,31 @@ export class Client {
   transports = new Map();
   send;
   recv;
-  #context;
-  #errors = [];
-  #said = [];
 
-  static async open(browser, url, name, router) {
-    const client = new Client();
-    Object.assign(client, { name, router });
-    client.#context = await browser.newContext({ permissions: ["camera", "microphone"] });
-    client.page = await client.#context.newPage();
-    client.page.on("pageerror", (error) => client.#errors.push(`${error.stack ?? error}`));
-    client.page.on("console", (message) => client.#said.push(`${message.type()}: ${message.text()}`));
-    await client.page.goto(url);
-    await client.page.evaluate((capabilities) => window.client.load(capabilities), router.rtpCapabilities);
-    return client;
+  #address;
+
+  constructor(name, page, router, address) {
+    Object.assign(this, { name, page, router });
+    this.#address = address;
+  }
+
+  async open(url) {
+    await this.page.open(url);
+    await this.page.evaluate((capabilities) => window.client.load(capabilities), this.router.rtpCapabilities);
   }
 
   async close() {
-    await this.#context.close();
+    await this.page.close();
     await Promise.all([...this.transports.values()].map(({ relay }) => relay?.close()));
   }
 
   assertNoErrors() {
-    assert.deepEqual(this.#errors, [], `errors in ${this.name}'s page`);
+    assert.deepEqual(this.page.errors, [], `errors in ${this.name}'s page`);
   }
 
   // What its page wrote, to be told with a failure.
   log() {
-    const lines = [...this.#errors, ...this.#said];
+    const lines = [...this.page.errors, ...this.page.said];
     return lines.length > 0 ? `\n--- ${this.name}'s page ---\n${lines.slice(-40).join("\n")}` : "";
   }
 
@@ -219,7 +226,7 @@ export class Client {
   // stands between, and `settings` are further options of the page's side. It becomes the one that `produce` or `consume`
   // use, which make one when there is none.
   async transport(direction, options = {}, { relayed = false, ...settings } = {}) {
-    const address = options.webRtcServer ? {} : { listenIps: ["127.0.0.1"], enableUdp: true, enableTcp: false };
+    const address = options.webRtcServer ? {} : { listenIps: [this.#address], enableUdp: true, enableTcp: false };
     const server = await this.router.createWebRtcTransport({ ...address, ...options });
     const { id, iceParameters, dtlsParameters, sctpParameters } = server;
     let { iceCandidates } = server;

@@ -37,7 +37,7 @@ export async function serve(handle) {
         const answer = await handle(request.url.slice(1), JSON.parse(await read(request)));
         return reply(200, "application/json", JSON.stringify(answer ?? {}));
       }
-      const file = files[request.url];
+      const file = files[request.url.split("?")[0]];
       return file ? reply(200, ...file) : reply(404, "text/plain", "no such page");
     } catch (error) {
       return reply(400, "application/json", JSON.stringify({ reason: `${error}` }));

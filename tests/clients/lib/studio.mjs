@@ -5,7 +5,9 @@ import assert from "node:assert/strict";
 import "../../node/worker-bin.mjs";
 import * as mediasoup from "mediasoup";
 
+import { ChromiumPage } from "./browser.mjs";
 import { Client } from "./client.mjs";
+import { FirefoxPage } from "./firefox.mjs";
 import { serve } from "./server.mjs";
 
 const video = (mimeType, parameters) => ({ kind: "video", mimeType, clockRate: 90000, parameters });
@@ -30,12 +32,15 @@ export class Studio {
   #server;
   #workers = [];
   #settings;
+  #address;
   #died;
 
-  // Runs `body` with a studio, and ends everything afterwards, at the latest after `limit`. `codecs` are names in CODECS, or codecs.
-  static async run(browser, { codecs = ["opus", "vp8"], worker = {}, limit = LIMIT } = {}, body) {
+  // Runs `body` with a studio, and ends everything afterwards, at the latest after `limit`. `codecs` are names in
+  // CODECS, or codecs; `worker` are settings of the worker, and transports listen on `address`.
+  static async run(browser, { codecs = ["opus", "vp8"], worker = {}, address = "127.0.0.1", limit = LIMIT } = {}, body) {
     const studio = new Studio();
     studio.#browser = browser;
+    studio.#address = address;
     try {
       studio.#settings = { logLevel: "warn", ...worker };
       studio.worker = await studio.#createWorker();
@@ -68,15 +73,21 @@ export class Studio {
     return worker;
   }
 
-  // A page with a device that knows the router.
-  async open(name, { router = this.router } = {}) {
-    const client = await Client.open(this.#browser, this.url, name, router);
+  // A page with a device that knows the router, of the browser or of a Firefox of its own.
+  async open(name, { router = this.router, firefox = false } = {}) {
+    const page = firefox ? new FirefoxPage() : await ChromiumPage.create(this.#browser);
+    const client = new Client(name, page, router, this.#address);
     this.clients.push(client);
+    await client.open(this.url);
     return client;
   }
 
-  // What the pages' transports ask for.
+  // What the pages ask for: the transports, and a Firefox for itself.
   async #handle(method, { transportId, ...data }) {
+    if (transportId === undefined) {
+      const { page } = this.clients.find(({ page }) => page instanceof FirefoxPage);
+      return page.handle(method, data);
+    }
     const transport = this.clients.map(({ transports }) => transports.get(transportId)).find(Boolean);
     assert.ok(transport, `no transport ${transportId}`);
     return transport.handle(method, data);

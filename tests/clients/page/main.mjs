@@ -2,6 +2,7 @@
 
 import { Device } from "mediasoup-client";
 
+import { serveRemote } from "./remote.mjs";
 import { open } from "./sources.mjs";
 
 class Client {
@@ -83,3 +84,4 @@ async function ask(method, data) {
 }
 
 window.client = new Client();
+if (location.search === "?remote") serveRemote();
