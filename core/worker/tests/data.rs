@@ -5,7 +5,7 @@ mod common;
 use common::Worker;
 use common::media::*;
 use common::sctp::{Records, SctpPeer, reliable};
-use common::webrtc::{self, Udp, associate, connect_parameters, nominate, text};
+use common::webrtc::{self, Tcp, Udp, associate, connect_parameters, nominate, text};
 use serde_json::{Value, json};
 use sfu_proto::dtls::Certificate;
 use sfu_proto::sctp::{Event, Ppid, State, StreamParameters};
@@ -449,4 +449,26 @@ fn data_channels_run_in_dtls() {
 
     worker.ask("router.closeTransport", "r", json!({"transportId": "t"}));
     peer.run_until(|peer| peer.association.state() == State::Closed);
+}
+
+/// The same over ICE-TCP, where a message is more than the connection takes at once.
+#[test]
+fn data_channels_run_over_tcp() {
+    let mut options = sctp_options();
+    merge(&mut options, json!({"enableUdp": false, "enableTcp": true, "sctpSendBufferSize": 1_000_000}));
+    let (mut worker, dump, address) = webrtc::transport(options);
+    let mut link = Tcp::connect(address);
+    nominate(&mut link, &dump["iceParameters"]);
+    let certificate = Certificate::generate().unwrap();
+    worker.ask("transport.connect", "t", connect_parameters(&certificate));
+    let (dtls, _) = associate(&mut link, &certificate, &dump["dtlsParameters"]["fingerprints"]);
+    let mut peer = SctpPeer::connect(Records { link, dtls });
+    worker.ask("transport.produceData", "t", produce_data("p", json!({"streamId": 0})));
+    worker.ask("transport.consumeData", "t", consume_data("c", "p", json!({"streamId": 1})));
+    for value in 0..3 {
+        peer.send(&reliable(0), Ppid::Binary, &vec![value; 262_144]);
+    }
+    peer.run_until(|peer| peer.messages(1).len() == 3);
+    let messages: Vec<_> = (0..3).map(|value| (Ppid::Binary, vec![value; 262_144])).collect();
+    assert!(peer.messages(1) == messages, "they come whole and in order");
 }

@@ -91,7 +91,10 @@ fn a_long_life_does_not_reach_the_bound() {
 fn data_on_a_stream_that_was_not_agreed_on_ends_the_association() {
     let mut pair = Pair::connected_with([config(), Config { incoming_streams: 10, ..config() }]);
     let Secret { tag, tsn } = spy(&mut pair, 1);
-    pair.ends[1].handle_packet(pair.now, &packet(tag, &data(3, tsn, 10, 0, b"x"))).unwrap();
+    pair.ends[1].handle_packet(pair.now, &packet(tag, &data(3, tsn, 9, 0, b"x"))).unwrap();
+    assert_eq!(pair.ends[1].state(), State::Connected, "the last one that was");
+    pair.ends[1].handle_packet(pair.now, &packet(tag, &data(3, tsn.wrapping_add(1), 10, 0, b"x"))).unwrap();
+    assert_eq!(pair.ends[1].state(), State::Closed);
     pair.collect();
     pair.run_for(Duration::from_secs(1));
     assert_eq!(pair.states(), [State::Closed; 2]);

@@ -85,6 +85,7 @@ fn a_stream_that_only_we_know_begins_anew() {
     pair.collect();
     pair.send(0, &reliable(5), "first");
     pair.run_for(Duration::from_secs(1));
+    assert_eq!(pair.messages(1, 5), ["first"]);
     pair.ends[1].reset_stream(5);
     pair.collect();
     pair.run_for(Duration::from_secs(1));
