@@ -8,7 +8,7 @@
 //! makes one wait.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::error::Error;
+use crate::payload_channel::PayloadChannel;
 
 /// Requests that may wait to be written before callers have to wait.
 const WRITE_QUEUE: usize = 64;
@@ -47,6 +48,8 @@ struct Shared {
     closing: mpsc::UnboundedSender<Bytes>,
     timeout: Duration,
     ended: CancellationToken,
+    /// The channel beside this one, for what is binary.
+    payload: OnceLock<PayloadChannel>,
 }
 
 /// What an answer says: data, if there is any, or why not.
@@ -105,6 +108,7 @@ impl Channel {
             closing,
             timeout,
             ended: CancellationToken::new(),
+            payload: OnceLock::new(),
         });
         let channel = Self { shared };
         let events = channel.subscribe(first);
@@ -192,6 +196,21 @@ impl Channel {
         }
         drop(state);
         Subscription { channel: self.clone(), entity, number, events }
+    }
+
+    /// Opens the channel for what is binary, which ends with this one. To be called once.
+    pub(crate) fn open_payload_channel(
+        &self,
+        to_worker: impl AsyncWrite + Unpin + Send + 'static,
+        from_worker: impl AsyncRead + Unpin + Send + 'static,
+    ) {
+        let Shared { timeout, ended, payload, .. } = &*self.shared;
+        payload.get_or_init(|| PayloadChannel::start(to_worker, from_worker, *timeout, ended.clone()));
+    }
+
+    /// The channel for what is binary.
+    pub(crate) fn payload(&self) -> Result<&PayloadChannel, Error> {
+        self.shared.payload.get().ok_or(Error::Closed)
     }
 
     /// Waits until the worker's end is closed or broken.

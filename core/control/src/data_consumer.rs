@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use sfu_channel::dump::DataConsumerDump;
 use sfu_channel::notification::Event;
+use sfu_channel::payload::ppid;
 use sfu_channel::reply::BufferedAmount;
 use sfu_channel::request::{BufferedAmountLowThreshold, DataConsumerId, Request};
 use sfu_channel::stats::DataConsumerStat;
 use sfu_channel::{DataType, SctpStreamParameters};
 use tokio::sync::broadcast;
+use tokio_util::bytes::Bytes;
 use tracing::debug;
 
 use crate::channel::Subscription;
@@ -129,6 +131,37 @@ impl DataConsumer {
         let request = Request::TransportCloseDataConsumer(DataConsumerId { data_consumer_id: self.id().to_owned() });
         let transport = self.inner.transport.entity();
         transport.channel().close(Some(transport.id()), &request).await
+    }
+
+    /// Sends a text of the application's own to the endpoint.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the worker does not take it: too much waits (`sctpsendbufferfull`, for which there is an event
+    /// too), it is too long, or the endpoint is not connected.
+    pub async fn send_text(&self, text: impl Into<String>) -> Result<(), Error> {
+        let text = text.into();
+        // SCTP has no empty messages (RFC 8831, 6.6).
+        if text.is_empty() {
+            return self.send(ppid::EMPTY_STRING, Bytes::from_static(b" ")).await;
+        }
+        self.send(ppid::STRING, text.into()).await
+    }
+
+    /// Sends bytes of the application's own to the endpoint.
+    ///
+    /// # Errors
+    /// As [`DataConsumer::send_text`].
+    pub async fn send_binary(&self, bytes: impl Into<Bytes>) -> Result<(), Error> {
+        let bytes = bytes.into();
+        if bytes.is_empty() {
+            return self.send(ppid::EMPTY_BINARY, Bytes::from_static(&[0])).await;
+        }
+        self.send(ppid::BINARY, bytes).await
+    }
+
+    async fn send(&self, ppid: u32, message: Bytes) -> Result<(), Error> {
+        self.inner.entity.check_open()?;
+        self.inner.entity.channel().payload()?.send_on_data_consumer(self.id(), ppid, message).await
     }
 
     /// How many bytes wait to be sent to the endpoint, those of the transport's other data consumers included.

@@ -16,6 +16,9 @@ pub enum Error {
     /// The worker did not answer in time.
     #[error("no answer from the worker in time [method:{0}]")]
     Timeout(Method),
+    /// The worker did not say in time whether it takes a message.
+    #[error("no answer from the worker in time [method:dataConsumer.send]")]
+    SendTimeout,
     /// The worker refused.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -32,6 +32,7 @@ mod data_producer;
 mod entity;
 mod error;
 pub mod ortc;
+mod payload_channel;
 mod plain_transport;
 mod process;
 mod producer;

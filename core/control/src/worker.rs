@@ -3,19 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use sfu_channel::RtpCodecCapability;
 use sfu_channel::dump::{ResourceUsage, WorkerDump};
 use sfu_channel::notification::Event;
 use sfu_channel::request::{Request, RouterId, UpdateSettings};
-use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::sync::watch;
-use tokio_util::codec::FramedRead;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
-use crate::channel::{Channel, codec};
+use crate::channel::Channel;
 use crate::entity::new_id;
 use crate::error::Error;
 use crate::ortc;
@@ -84,7 +81,8 @@ impl Worker {
             close: CancellationToken::new(),
             end,
         });
-        tokio::spawn(drain(payload_from_worker));
+        // The worker ends when this does.
+        channel.open_payload_channel(payload_to_worker, payload_from_worker);
         tokio::spawn(watch_process(Watched {
             child,
             channel,
@@ -92,7 +90,6 @@ impl Worker {
             close: inner.close.clone(),
             patience: settings.close_timeout,
             end: end_sender,
-            payload_to_worker,
         }));
         Ok(Self { inner })
     }
@@ -172,8 +169,6 @@ struct Watched {
     close: CancellationToken,
     patience: Duration,
     end: watch::Sender<Option<WorkerEnd>>,
-    /// The worker ends when this does, so that it is kept as long as the worker is.
-    payload_to_worker: UnixStream,
 }
 
 /// Waits until the worker is closed or dies, closes all that is in it, and tells how it ended.
@@ -183,7 +178,7 @@ async fn watch_process(watched: Watched) {
         Exit(WorkerExit),
         ChannelEnd,
     }
-    let Watched { mut child, channel, closed, close, patience, end, payload_to_worker } = watched;
+    let Watched { mut child, channel, closed, close, patience, end } = watched;
     let pid = child.id();
     let first = tokio::select! {
         biased;
@@ -203,14 +198,5 @@ async fn watch_process(watched: Watched) {
         WorkerEnd::Died(exit) => error!(pid, "the worker died: {exit}"),
         WorkerEnd::Closed(exit) => debug!(pid, "the worker is closed: {exit}"),
     }
-    drop(payload_to_worker);
     end.send_replace(Some(how));
-}
-
-/// Reads the payload channel to its end. Only entities of direct transports write to it.
-async fn drain(payload_from_worker: UnixStream) {
-    let mut frames = FramedRead::new(payload_from_worker, codec());
-    while let Some(Ok(frame)) = frames.next().await {
-        debug!(bytes = frame.len(), "ignoring a frame of the payload channel");
-    }
 }
