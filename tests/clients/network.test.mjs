@@ -57,6 +57,30 @@ describe("the network", { concurrency: 2 }, () => {
     );
   }
 
+  test("a page whose network has changed goes on after an ICE restart", () =>
+    Studio.run(browser, {}, async (studio) => {
+      const [ada, bert] = [await studio.open("Ada"), await studio.open("Bert")];
+      const { relay, server } = await ada.transport("send", {}, { relayed: true });
+      const producer = await ada.produce({ kind: "video" });
+      const consumer = await bert.consume(producer);
+      await consumer.plays();
+      const [path, { remotePort }] = [await ada.send.path(), server.iceSelectedTuple];
+      // All that the page has sent from leads nowhere now.
+      const dead = relay.browserPorts;
+      relay.up.filter = relay.down.filter = (_, port) => !dead.has(port);
+      await consumer.watch(300);
+      assert.equal((await consumer.watch(500)).grew("framesDecoded"), 0);
+      await ada.send.restartIce();
+      await consumer.until("pictures come again", async (consumer, before) => {
+        return [...(await consumer.getStats()).values()].some(({ type, framesDecoded }) => type === "inbound-rtp" && framesDecoded > before);
+      }, (await consumer.stats()).framesDecoded);
+      await assertFlows([[producer, consumer]], { duration: 1000 });
+      assert.notEqual((await ada.send.path()).localCandidate.port, path.localCandidate.port);
+      assert.notEqual(server.iceSelectedTuple.remotePort, remotePort);
+      assert.equal(server.dtlsState, "connected");
+    }),
+  );
+
   test("over TCP alone", () =>
     Studio.run(browser, {}, async (studio) => {
       const [ada, bert] = [await studio.open("Ada"), await studio.open("Bert")];

@@ -193,7 +193,6 @@ export class Client {
   transports = new Map();
   send;
   recv;
-
   #address;
 
   constructor(name, page, router, address) {

@@ -1,6 +1,7 @@
 // The installed Firefox, whose page drives itself (page/remote.mjs): Playwright's Firefox is one of its own making.
 
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { accessSync, constants, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -56,6 +57,8 @@ function isSnap(path) {
 
 // A page in a process and a profile of its own. It has what Client uses of a page.
 export class FirefoxPage {
+  // By which its requests are told from those of other pages.
+  id = randomUUID();
   errors = [];
   said = [];
   #process;
@@ -68,7 +71,7 @@ export class FirefoxPage {
   async open(url) {
     const lines = Object.entries(PREFERENCES).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`);
     writeFileSync(join(this.#profile, "user.js"), lines.join("\n"));
-    this.#process = spawn(firefoxPath(), ["--headless", "--no-remote", "--profile", this.#profile, `${url}?remote`], { stdio: "ignore" });
+    this.#process = spawn(firefoxPath(), ["--headless", "--no-remote", "--profile", this.#profile, `${url}?remote=${this.id}`], { stdio: "ignore" });
     await this.#within(START_LIMIT, this.evaluate(() => true));
   }
 

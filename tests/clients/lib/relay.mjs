@@ -21,7 +21,7 @@ export class Relay {
     relay.#browser.on("message", async (datagram, { port }) => {
       if (!relay.#sockets.has(port)) relay.#sockets.set(port, relay.#openFor(port));
       const socket = await relay.#sockets.get(port);
-      relay.up.pass(datagram, (datagram) => socket.send(datagram, workerPort, ADDRESS));
+      relay.up.pass(datagram, port, (datagram) => socket.send(datagram, workerPort, ADDRESS));
     });
     return relay;
   }
@@ -29,9 +29,14 @@ export class Relay {
   async #openFor(browserPort) {
     const socket = await open();
     socket.on("message", (datagram) => {
-      this.down.pass(datagram, (datagram) => this.#browser.send(datagram, browserPort, ADDRESS));
+      this.down.pass(datagram, browserPort, (datagram) => this.#browser.send(datagram, browserPort, ADDRESS));
     });
     return socket;
+  }
+
+  // Those ports of the browser that it has sent from.
+  get browserPorts() {
+    return new Set(this.#sockets.keys());
   }
 
   // The port that the browser sends to.
@@ -62,7 +67,7 @@ class Direction {
   // Bits a second that get through, and what waits at most before the rest is lost, in milliseconds of that rate.
   capacity = Infinity;
   queue = 200;
-  // Sees each datagram first; what it answers `false` to is lost.
+  // Sees each datagram first, with the browser's port; what it answers `false` to is lost.
   filter = () => true;
   passed = 0;
   lost = 0;
@@ -71,11 +76,11 @@ class Direction {
   #timers = new Set();
   #closed = false;
 
-  pass(datagram, send) {
+  pass(datagram, port, send) {
     if (this.#closed) return;
     const now = performance.now();
     const start = Math.max(now, this.#free);
-    if (!this.filter(datagram) || (this.loss > 0 && isRtp(datagram) && this.#random() < this.loss) || start - now > this.queue) {
+    if (!this.filter(datagram, port) || (this.loss > 0 && isRtp(datagram) && this.#random() < this.loss) || start - now > this.queue) {
       this.lost += 1;
       return;
     }

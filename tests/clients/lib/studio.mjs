@@ -83,9 +83,9 @@ export class Studio {
   }
 
   // What the pages ask for: the transports, and a Firefox for itself.
-  async #handle(method, { transportId, ...data }) {
-    if (transportId === undefined) {
-      const { page } = this.clients.find(({ page }) => page instanceof FirefoxPage);
+  async #handle(method, { remote, transportId, ...data }) {
+    if (remote !== undefined) {
+      const { page } = this.clients.find(({ page }) => page.id === remote);
       return page.handle(method, data);
     }
     const transport = this.clients.map(({ transports }) => transports.get(transportId)).find(Boolean);

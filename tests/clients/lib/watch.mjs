@@ -65,7 +65,7 @@ export async function assertFlows(pairs, { duration = 2000, gap = 1000, loss = 0
     assert.ok(received.grew("packetsLost") <= loss * received.grew("packetsReceived"), told);
     if (consumer.server.kind === "video") {
       assert.ok(sent.gap + stall <= MOST_DELAY, `the machine is too busy; ${told}`);
-      assert.ok(sent.grew("framesEncoded") >= (5 * duration) / 1000, told);
+      assert.ok(sent.grew("framesEncoded") >= (2 * duration) / 1000, told);
       assert.ok(received.grew("framesDecoded") >= sent.grew("framesEncoded") / 2, told);
       assert.ok(received.gap <= gap + sent.gap + stall, told);
     } else {

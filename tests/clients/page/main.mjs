@@ -84,4 +84,4 @@ async function ask(method, data) {
 }
 
 window.client = new Client();
-if (location.search === "?remote") serveRemote();
+serveRemote();

@@ -2,8 +2,11 @@
 // A value that is kept has a number, by which a later step can name it.
 
 const kept = [];
+const remote = new URLSearchParams(location.search).get("remote");
 
+// Does nothing in a page that is driven from outside.
 export async function serveRemote() {
+  if (remote === null) return;
   window.addEventListener("error", ({ error }) => post("error", { error: `${error}\n${error.stack}` }));
   window.addEventListener("unhandledrejection", ({ reason }) => post("error", { error: `${reason}\n${reason.stack}` }));
   for (;;) {
@@ -24,5 +27,5 @@ async function run({ source, on, keep, argument }) {
 }
 
 function post(method, data) {
-  return fetch(`/${method}`, { method: "POST", body: JSON.stringify(data) });
+  return fetch(`/${method}`, { method: "POST", body: JSON.stringify({ remote, ...data }) });
 }
