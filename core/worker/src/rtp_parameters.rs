@@ -70,8 +70,10 @@ pub fn normalize(parameters: &mut RtpParameters) -> Result<(), Refusal> {
 }
 
 fn normalize_codec(codec: &mut RtpCodecParameters) -> Result<(), Refusal> {
-    let mime_type: MimeType =
-        codec.mime_type.parse().map_err(|error: UnknownMimeType| Refusal::type_error(error.to_string()))?;
+    let mime_type: MimeType = codec
+        .mime_type
+        .parse()
+        .map_err(|error: UnknownMimeType| Refusal::type_error(format!("wrong mimeType: {error}")))?;
     codec.mime_type = mime_type.to_string();
     codec.channels = codec.channels.filter(|channels| *channels > 1);
     if codec.payload_type > 127 {
