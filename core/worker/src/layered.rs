@@ -10,7 +10,8 @@
 //! 3. [`Worker::apply_share`](crate::worker::Worker::apply_share) makes the steps taken the target.
 //!
 //! [`Worker::update_layers`](crate::worker::Worker::update_layers) is called whenever that should be done anew: a stream
-//! came, stopped or began again, or other layers are preferred.
+//! came, stopped or began again, or other layers are preferred. Where bandwidth is shared out it asks for that:
+//! [`Layered::poll_share_request`].
 //!
 //! Costs are the rates at which the producer's layers come in, in bits per second. *Current* layers are those that are
 //! being sent: they follow the target as soon as the receiver can decode it ([`sfu_proto::layers`]).
@@ -51,6 +52,8 @@ pub struct Layered {
     share: Option<Option<Layers>>,
     /// Whether the transport shares its bandwidth out.
     is_shared: bool,
+    /// Whether it should do so anew.
+    wants_share: bool,
     /// Since when something is sent.
     sending_since: Option<Instant>,
     last_downgrade: Option<Instant>,
@@ -115,6 +118,7 @@ impl Layered {
             target: None,
             share: None,
             is_shared: false,
+            wants_share: false,
             sending_since: None,
             last_downgrade: None,
             forwarder: Forwarder::new(kind, codec.clock_rate),
@@ -232,6 +236,16 @@ impl Layered {
     /// Whether the transport shares its bandwidth out among its consumers.
     pub fn is_shared(&self) -> bool {
         self.is_shared
+    }
+
+    /// Asks for the bandwidth to be shared out anew.
+    pub(crate) fn request_share(&mut self) {
+        self.wants_share = true;
+    }
+
+    /// Whether the bandwidth should be shared out anew; says so once.
+    pub fn poll_share_request(&mut self) -> bool {
+        std::mem::take(&mut self.wants_share)
     }
 
     /// The best layers for a consumer whose bandwidth nobody bounds.
@@ -415,4 +429,115 @@ fn stream_of_layer(kind: Kind, streams: &[Option<usize>], spatial: u8) -> Option
 
 fn to_channel(layers: Layers) -> ConsumerLayers {
     ConsumerLayers { spatial_layer: layers.spatial.into(), temporal_layer: layers.temporal.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, from_value, json};
+
+    const MAPPED: [u32; 2] = [11, 12];
+
+    fn codec() -> Value {
+        json!({"mimeType": "video/VP8", "payloadType": 96, "clockRate": 90000, "parameters": {}, "rtcpFeedback": []})
+    }
+
+    fn parameters(encodings: Value) -> Value {
+        json!({"mid": "0", "codecs": [codec()], "headerExtensions": [], "encodings": encodings, "rtcp": {}})
+    }
+
+    /// A producer of two streams of two temporal layers, in kbit/s: 100 and 50 more, 400 and 200 more.
+    fn producer(now: Instant) -> Producer {
+        let encodings = json!([{"ssrc": 1, "scalabilityMode": "L1T2"}, {"ssrc": 2, "scalabilityMode": "L1T2"}]);
+        let mapping = json!([{"ssrc": 1, "mappedSsrc": 11}, {"ssrc": 2, "mappedSsrc": 12}]);
+        let codecs = json!([{"payloadType": 96, "mappedPayloadType": 96}]);
+        let request = json!({
+            "producerId": "p", "kind": "video", "rtpParameters": parameters(encodings),
+            "rtpMapping": {"codecs": codecs, "encodings": mapping}, "paused": false,
+        });
+        let mut producer = Producer::new(0, 0, from_value(request).expect("well-formed")).expect("right");
+        for (index, kilobits) in [[100, 50], [400, 200]].into_iter().enumerate() {
+            let encoding = &producer.rtp_parameters.encodings[index];
+            let ssrc = encoding.ssrc.unwrap();
+            let mut stream =
+                RecvStream::new(ssrc, index, encoding, &producer.rtp_parameters, MAPPED[index], true, true).unwrap();
+            for (temporal, kilobits) in kilobits.into_iter().enumerate() {
+                stream.last_info.temporal_layer = temporal as u8;
+                // Over a window of two and a half seconds.
+                stream.count_layer(now, kilobits * 2500 / 8);
+            }
+            producer.streams.push(stream);
+        }
+        producer
+    }
+
+    fn layered(producer: &Producer) -> Layered {
+        let encodings = json!([{"ssrc": 7, "scalabilityMode": "L2T2"}]);
+        let request = json!({
+            "consumerId": "c", "producerId": "p", "kind": "video", "type": "simulcast",
+            "rtpParameters": parameters(encodings), "consumableRtpEncodings": [{"ssrc": 11}, {"ssrc": 12}],
+        });
+        let request: Consume = from_value(request).expect("well-formed");
+        let mut parameters = request.rtp_parameters.clone();
+        rtp_parameters::normalize(&mut parameters).expect("right");
+        let layered = Layered::new(&request, &parameters, &request.consumable_rtp_encodings, producer);
+        *layered.expect("right").expect("it has layers")
+    }
+
+    /// What is taken of so much, step by step.
+    fn share(
+        layered: &mut Layered,
+        now: Instant,
+        producer: &mut Producer,
+        mut available: u64,
+    ) -> (Vec<u64>, Option<Layers>) {
+        let mut steps = Vec::new();
+        layered.begin_share();
+        loop {
+            match layered.take(now, producer, available) {
+                0 => return (steps, layered.end_share(now)),
+                used => steps.push(used),
+            }
+            available -= steps.last().expect("one was pushed");
+        }
+    }
+
+    #[test]
+    fn a_share_is_taken_layer_by_layer() {
+        let start = Instant::now();
+        let mut producer = producer(start);
+        let mut layered = layered(&producer);
+        layered.set_shared(true);
+        // What has just begun is not gone up to. The rates are those of the window.
+        let taken = share(&mut layered, start, &mut producer, 1_000_000);
+        assert_eq!(taken, (vec![100_000, 50_000], Some(Layers { spatial: 0, temporal: 1 })));
+        let now = start + MIN_ACTIVE;
+        // A higher stream is taken instead of the lower one, so its first step costs the difference.
+        let all = share(&mut layered, now, &mut producer, 1_000_000);
+        assert_eq!(all, (vec![100_000, 50_000, 250_000, 200_000], Some(Layers { spatial: 1, temporal: 1 })));
+        let some = share(&mut layered, now, &mut producer, 420_000);
+        assert_eq!(some, (vec![100_000, 50_000, 250_000], Some(Layers { spatial: 1, temporal: 0 })));
+        assert_eq!(share(&mut layered, now, &mut producer, 99_999), (vec![], None));
+        assert_eq!(layered.desired_bitrate(now, &mut producer), 600_000);
+        // Not more than is preferred, and nothing of what does not come any more.
+        layered.prefer(PreferredLayers { spatial_layer: 0, temporal_layer: Some(0) });
+        assert_eq!(share(&mut layered, now, &mut producer, 1_000_000).0, [100_000]);
+        layered.prefer(PreferredLayers { spatial_layer: 9, temporal_layer: None });
+        producer.streams[1].score.handle_inactive();
+        assert_eq!(share(&mut layered, now, &mut producer, 1_000_000).1, Some(Layers { spatial: 0, temporal: 1 }));
+    }
+
+    #[test]
+    fn without_sharing_the_best_of_what_comes_is_taken() {
+        let now = Instant::now();
+        let mut producer = producer(now);
+        let mut layered = layered(&producer);
+        assert_eq!(layered.best(now, &mut producer), Some(Layers { spatial: 1, temporal: 1 }));
+        layered.prefer(PreferredLayers { spatial_layer: 1, temporal_layer: Some(0) });
+        assert_eq!(layered.best(now, &mut producer), Some(Layers { spatial: 1, temporal: 0 }));
+        producer.streams[1].score.handle_inactive();
+        assert_eq!(layered.best(now, &mut producer), Some(Layers { spatial: 0, temporal: 1 }));
+        producer.streams[0].score.handle_inactive();
+        assert_eq!((layered.best(now, &mut producer), layered.has_stream(&producer)), (None, false));
+    }
 }

@@ -64,7 +64,7 @@ impl Chooser {
 
     /// By the decode targets of the dependency descriptor.
     fn choose_by_target(&mut self, frame: &Descriptor, wanted: Layers, arrival: Arrival) -> bool {
-        if frame.has_structure {
+        if frame.has_structure && arrival == Arrival::FirstOfPicture {
             self.frames = Frames::default();
             self.joined = LayerSet::default();
         }
@@ -79,7 +79,12 @@ impl Chooser {
             };
             let possible = (self.joined.0 | switches) & within.0;
             let allowed = possible & LayerSet::up_to(wanted.spatial, wanted.temporal).0;
-            let best = LayerSet(allowed & frame.active.0).highest().or(LayerSet(allowed).highest());
+            let best = match frame.has_structure && arrival == Arrival::FirstOfPicture {
+                // Everything begins anew with this picture. The target's own key frame may come later in it (S modes).
+                true => LayerSet(frame.active.0 & LayerSet::up_to(wanted.spatial, wanted.temporal).0).highest(),
+                false => None,
+            };
+            let best = best.or(LayerSet(allowed & frame.active.0).highest()).or(LayerSet(allowed).highest());
             if let Some((spatial, temporal)) = best {
                 self.current = Layers { spatial, temporal };
             }

@@ -287,10 +287,6 @@ impl Forwarder {
             self.numbers.forward(info);
             self.current = Some(self.shown(packet, layers));
         }
-        let announces = forwarded && arrival != Arrival::Late && self.announced != Some(layers);
-        if announces {
-            self.announced = Some(layers);
-        }
         let known = self.pictures.find(source, packet.timestamp).is_some();
         if !known {
             let offsets = match (arrival, self.pictures.before(source, packet.timestamp)) {
@@ -305,11 +301,17 @@ impl Forwarder {
         }
         let offsets_after = self.numbers.offsets();
         let picture = self.pictures.find(source, packet.timestamp)?;
+        if forwarded && !picture.is_forwarded() {
+            // From here on its packets must stay the same, whenever they are sent again.
+            picture.layers = layers;
+            picture.announces = arrival != Arrival::Late && self.announced != Some(layers);
+            if picture.announces {
+                self.announced = Some(layers);
+            }
+        }
         picture.decide(info.spatial_layer, forwarded);
         if arrival != Arrival::Late {
             picture.offsets_after = offsets_after;
-            picture.layers = layers;
-            picture.announces |= announces;
         }
         Some(*picture)
     }

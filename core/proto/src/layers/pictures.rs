@@ -22,7 +22,7 @@ pub(super) struct Picture {
     pub(super) offsets: Offsets,
     /// What is taken from those of the next picture.
     pub(super) offsets_after: Offsets,
-    /// The layers that were being forwarded with it.
+    /// The layers that were being forwarded with its first frame. The spatial one is that which ends the picture.
     pub(super) layers: Layers,
     /// The receiver must be told with it which layers those are.
     pub(super) announces: bool,
@@ -53,6 +53,11 @@ impl Picture {
         (self.decided & bit != 0).then_some(self.forwarded & bit != 0)
     }
 
+    /// Whether any of its frames is forwarded.
+    pub(super) fn is_forwarded(&self) -> bool {
+        self.forwarded != 0
+    }
+
     pub(super) fn decide(&mut self, spatial: u8, forwarded: bool) {
         self.decided |= bit(spatial);
         if forwarded {
@@ -72,13 +77,11 @@ pub(super) struct Pictures {
 }
 
 impl Pictures {
-    pub(super) fn push(&mut self, picture: Picture) -> &mut Picture {
+    pub(super) fn push(&mut self, picture: Picture) {
         if self.ring.len() == REMEMBERED {
             self.ring.pop_front();
         }
         self.ring.push_back(picture);
-        let newest = self.ring.len() - 1;
-        &mut self.ring[newest]
     }
 
     pub(super) fn find(&mut self, source: u16, timestamp: u32) -> Option<&mut Picture> {

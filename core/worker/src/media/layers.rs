@@ -25,7 +25,12 @@ impl Worker {
         let Some(layered) = &mut consumer.layers else { return };
         let Some(producer) = producers.get_mut(consumer.producer) else { return };
         let best = if is_running && layered.has_stream(producer) { layered.best(now, producer) } else { None };
-        if best != layered.target() {
+        if best == layered.target() {
+            return;
+        }
+        if best.is_some() && layered.is_shared() {
+            layered.request_share();
+        } else {
             self.set_target_layers(now, index, best);
         }
     }

@@ -1,0 +1,114 @@
+//! Whatever layers of a captured stream are wanted in turn, what is forwarded has no gap and can be decoded.
+//!
+//! The captures are described in README.md beside this file. A script says which layers are wanted from which packet on; the
+//! receiver's side of the story is checked by [`check`], which knows what each frame refers to and nothing of how it was
+//! chosen.
+
+mod check;
+mod stream;
+
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+use sfu_proto::codec::Codec;
+use sfu_proto::layers::{Kind, Layers};
+
+use stream::{Capture, run};
+
+const SIMULCAST: Kind = Kind::Simulcast;
+const SVC: Kind = Kind::Svc { independent: false };
+const INDEPENDENT: Kind = Kind::Svc { independent: true };
+
+/// Each capture with its codec, where its layers are, and how many spatial and temporal ones there are.
+static CAPTURES: LazyLock<Vec<(Capture, u8, u8)>> = LazyLock::new(|| {
+    let capture =
+        |name, text, codec, kind, layers: (u8, u8)| (Capture::new(name, text, codec, kind), layers.0, layers.1);
+    vec![
+        capture("vp8-simulcast", include_str!("vp8-simulcast.hex"), Codec::Vp8, SIMULCAST, (3, 3)),
+        capture("h264-simulcast", include_str!("h264-simulcast.hex"), Codec::H264, SIMULCAST, (3, 1)),
+        capture("h264-simulcast-dd", include_str!("h264-simulcast-dd.hex"), Codec::H264, SIMULCAST, (3, 2)),
+        capture("av1-simulcast", include_str!("av1-simulcast.hex"), Codec::Av1, SIMULCAST, (3, 2)),
+        capture("vp9-l3t3", include_str!("vp9-l3t3.hex"), Codec::Vp9, SVC, (3, 3)),
+        capture("vp9-l3t3-key", include_str!("vp9-l3t3-key.hex"), Codec::Vp9, INDEPENDENT, (3, 3)),
+        capture("vp9-s2t1-dd", include_str!("vp9-s2t1-dd.hex"), Codec::Vp9, INDEPENDENT, (2, 1)),
+        capture("av1-l1t2", include_str!("av1-l1t2.hex"), Codec::Av1, SVC, (1, 2)),
+        capture("av1-l3t3", include_str!("av1-l3t3.hex"), Codec::Av1, SVC, (3, 3)),
+        capture("av1-l3t3-key", include_str!("av1-l3t3-key.hex"), Codec::Av1, INDEPENDENT, (3, 3)),
+        capture("av1-s2t1", include_str!("av1-s2t1.hex"), Codec::Av1, INDEPENDENT, (2, 1)),
+    ]
+});
+
+#[test]
+fn the_highest_layers_are_forwarded_as_they_came() {
+    for (capture, spatial, temporal) in CAPTURES.iter() {
+        let highest = Layers { spatial: *spatial - 1, temporal: *temporal - 1 };
+        let forwarded = run(capture, &[(0, highest)]);
+        check::all(capture, &forwarded);
+        let key = |packet: &&stream::Received| packet.info.is_key_frame && capture.is_of(packet, highest.spatial);
+        let begin = capture.packets.iter().position(|packet| key(&packet)).expect("it has a key frame");
+        let expected = capture.packets[begin..].iter().filter(|packet| capture.is_of(packet, highest.spatial)).count();
+        // In K-SVC and S modes the lower layers are left out after the key frames.
+        match capture.kind {
+            INDEPENDENT => assert!(forwarded.len() * 4 >= expected, "{}", capture.name),
+            _ => assert_eq!(forwarded.len(), expected, "{}", capture.name),
+        }
+    }
+}
+
+#[test]
+fn every_layer_can_be_forwarded_alone_from_the_beginning() {
+    for (capture, spatial_layers, temporal_layers) in CAPTURES.iter() {
+        for spatial in 0..*spatial_layers {
+            for temporal in 0..*temporal_layers {
+                let forwarded = run(capture, &[(0, Layers { spatial, temporal })]);
+                check::all(capture, &forwarded);
+                let told = || format!("{} {spatial}.{temporal}", capture.name);
+                assert!(forwarded.len() > 5, "{}", told());
+                assert!(forwarded.iter().all(|packet| packet.input.info.temporal_layer <= temporal), "{}", told());
+                let highest = forwarded.iter().map(|packet| capture.spatial_layer(packet.input)).max();
+                assert_eq!(highest, Some(spatial), "{}", told());
+            }
+        }
+    }
+}
+
+/// A switch that key frames allow happens with the first of them; one down that needs none, with the next picture.
+#[test]
+fn switches_happen_when_they_can() {
+    for (capture, spatial_layers, temporal_layers) in CAPTURES.iter() {
+        let temporal = temporal_layers - 1;
+        let (low, high) = (Layers { spatial: 0, temporal }, Layers { spatial: spatial_layers - 1, temporal });
+        for (from, to) in [(low, high), (high, low)].into_iter().filter(|_| *spatial_layers > 1) {
+            let is_key =
+                |at: usize| capture.packets[at].info.is_key_frame && capture.is_of(&capture.packets[at], to.spatial);
+            let half = capture.packets.len() / 4;
+            let Some(key) = (half..capture.packets.len()).find(|at| is_key(*at)) else { continue };
+            let forwarded = run(capture, &[(0, from), (half, to)]);
+            check::all(capture, &forwarded);
+            let after = forwarded.iter().filter(|packet| packet.at >= key);
+            let highest = after.map(|packet| capture.spatial_layer(packet.input)).max();
+            assert_eq!(highest, Some(to.spatial), "{} to {to:?}", capture.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn any_script_of_switches_leaves_a_stream_that_can_be_decoded(
+        which in 0usize..11, switches in proptest::collection::vec((0usize..400, 0u8..3, 0u8..3), 0..14)
+    ) {
+        let (capture, spatial_layers, temporal_layers) = &CAPTURES[which];
+        let mut script: Vec<(usize, Layers)> = switches
+            .into_iter()
+            .map(|(at, spatial, temporal)| {
+                (at, Layers { spatial: spatial % spatial_layers, temporal: temporal % temporal_layers })
+            })
+            .collect();
+        script.push((0, Layers { spatial: 0, temporal: 0 }));
+        script.sort_by_key(|(at, _)| *at);
+        let forwarded = run(capture, &script);
+        check::all(capture, &forwarded);
+    }
+}
