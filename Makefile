@@ -17,6 +17,14 @@ NPM_CI := npm ci --ignore-scripts --no-audit --no-fund
 # What bench-chapters measures, beside the core.
 SERVERS := ch01-simplest-server ch02-processes-and-signals ch03-socketpair ch04-epoll ch06-channel
 
+# What is fuzzed, for how long, and with what watching: `none` is fastest, `address` sees bad accesses of unsafe code as well.
+TARGET ?= stun
+SECONDS ?= 600
+SANITIZER ?= none
+
+# cargo-fuzz wants the flags of a nightly compiler; the stable one takes them if it is told that it may.
+FUZZ = $(if $(findstring nightly,$(shell rustup toolchain list 2>/dev/null)),cargo +nightly fuzz,RUSTC_BOOTSTRAP=1 cargo fuzz)
+
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
 ARGS ?=
 
@@ -110,6 +118,14 @@ bench-costs: ## measures a worker's memory per entity, CPU per request, and conn
 	cargo build --release -p sfu-worker -p benches --bins
 	$(RELEASE)/bench-costs $(ARGS)
 
+# What it finds of new ways through the code goes to tests/fuzz/target/corpus, beside the committed corpus: see tests/fuzz/README.md.
+.PHONY: fuzz
+fuzz: ## fuzzes one target: make fuzz TARGET=stun SECONDS=600
+	@tests/install.sh fuzz
+	mkdir -p tests/fuzz/target/corpus/$(TARGET)
+	cd tests/fuzz && $(FUZZ) run --fuzz-dir . --sanitizer $(SANITIZER) $(TARGET) target/corpus/$(TARGET) corpus/$(TARGET) -- -max_total_time=$(SECONDS) -timeout=10 $(ARGS)
+
 clean: ## removes what was built
 	cargo clean
+	rm -rf tests/fuzz/target
 	rm -rf book/book tests/browser/node_modules tests/clients/node_modules tests/mediasoup/node_modules tests/node/node_modules

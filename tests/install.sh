@@ -4,6 +4,7 @@
 #   tests/install.sh build     a C and C++ compiler, cmake and libclang (for AWS-LC), Rust
 #   tests/install.sh test      that, and what the tests use: libsrtp2, Node.js, Chromium, Firefox, ffmpeg, GStreamer, ...
 #   tests/install.sh book      what is built with, what the book's commands use, and mdBook
+#   tests/install.sh fuzz      what is built with, and cargo-fuzz
 #
 # Packages come from apt (with sudo when not root), Rust from rustup. What is there already is left alone; when nothing is
 # missing, nothing is run. On another distribution it names what is missing and stops.
@@ -18,13 +19,15 @@ main() {
     build) need_build ;;
     test) need_build; need_test ;;
     book) need_build; need_book ;;
-    *) fail "usage: tests/install.sh build|test|book" ;;
+    fuzz) need_build ;;
+    *) fail "usage: tests/install.sh build|test|book|fuzz" ;;
   esac
   install_packages
   install_rust
   case "$1" in
     test) install_lints; check_node; check_chromium ;;
     book) install_mdbook ;;
+    fuzz) install_cargo_fuzz ;;
   esac
 }
 
@@ -160,6 +163,13 @@ install_mdbook() {
     say "installing mdBook $MDBOOK_VERSION with cargo, which takes some minutes"
     cargo install --locked --version "$MDBOOK_VERSION" mdbook
   fi
+}
+
+install_cargo_fuzz() {
+  have cargo-fuzz || {
+    say "installing cargo-fuzz with cargo, which takes some minutes"
+    cargo install --locked cargo-fuzz
+  }
 }
 
 check_node() {

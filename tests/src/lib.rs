@@ -1,5 +1,7 @@
 //! What the whole-system tests share.
 
+pub mod fuzz;
+
 use std::path::PathBuf;
 
 /// The program `sfu-worker` that the tests start: the one that the variable `SFU_WORKER_BIN` names, else the one that
