@@ -177,9 +177,9 @@ impl Speaker {
     /// Takes a level for as many samples as time has passed since the last one: packets may be longer, and few of them
     /// may come while nobody speaks.
     fn add_level(&mut self, now: Instant, level: u8) {
-        let elapsed = now.saturating_duration_since(self.last_level).as_millis() / SAMPLE.as_millis();
+        let samples = now.saturating_duration_since(self.last_level).as_millis() / SAMPLE.as_millis();
         self.last_level = now;
-        for _ in 0..elapsed.clamp(1, SAMPLES as u128) {
+        for _ in 0..samples.clamp(1, SAMPLES as u128) {
             self.levels[self.next] = level;
             self.next = (self.next + 1) % SAMPLES;
         }
