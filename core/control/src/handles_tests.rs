@@ -92,7 +92,7 @@ fn answer(method: Method, asked: &Value) -> Value {
         all
     };
     match method {
-        Method::RouterCreateWebRtcTransport => with(json!({
+        Method::RouterCreateWebRtcTransport | Method::RouterCreateWebRtcTransportWithServer => with(json!({
             "iceRole": "controlled", "iceState": "new", "dtlsState": "new",
             "iceParameters": {"usernameFragment": "u", "password": "p", "iceLite": true},
             "iceCandidates": [{"foundation": "udpcandidate", "priority": 1, "ip": "127.0.0.1", "protocol": "udp",
@@ -102,6 +102,13 @@ fn answer(method: Method, asked: &Value) -> Value {
         Method::RouterCreatePlainTransport => with(json!({
             "rtcpMux": true, "comedia": asked["comedia"], "tuple": {"localIp": "127.0.0.1", "localPort": 4000, "protocol": "udp"}
         })),
+        Method::RouterCreatePipeTransport => with(json!({
+            "rtx": asked["enableRtx"], "tuple": {"localIp": "127.0.0.1", "localPort": 4000, "protocol": "udp"}
+        })),
+        Method::TransportConnect if asked.get("ip").is_some() => json!({
+            "tuple": {"localIp": "127.0.0.1", "localPort": 4000, "remoteIp": asked["ip"], "remotePort": asked["port"],
+                      "protocol": "udp"}
+        }),
         Method::TransportConnect => json!({"dtlsLocalRole": "client"}),
         Method::TransportRestartIce => {
             json!({"iceParameters": {"usernameFragment": "u2", "password": "p2", "iceLite": true}})
@@ -497,6 +504,86 @@ async fn a_plain_transport_learns_where_rtp_comes_from() {
     worker.notify(transport.id(), "tuple", json!({"tuple": tuple})).await;
     assert!(matches!(next(&mut events).await, TransportEvent::Tuple(_)));
     assert_eq!(transport.tuple().remote_port, Some(9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_is_closed_with_the_server_whose_ports_it_uses() {
+    let Bench { worker, worker_closed, channel, router, transport } = bench().await;
+    let server = WebRtcServer::new("s".to_owned(), channel, worker_closed.child_token());
+    let mut options = WebRtcServerTransportOptions::new(server.clone());
+    options.prefer_tcp = true;
+    let on_server = router.create_web_rtc_transport_with_server(options.clone()).await.expect("a transport");
+    let asked = &worker.asked(Method::RouterCreateWebRtcTransportWithServer)[0].data;
+    assert_eq!((&asked["webRtcServerId"], &asked["preferTcp"]), (&json!("s"), &json!(true)));
+    assert_eq!((&asked["enableUdp"], &asked["initialAvailableOutgoingBitrate"]), (&json!(true), &json!(600_000)));
+
+    let (mut servers, mut transports) = (server.events(), on_server.events());
+    server.close().await.expect("it is there");
+    assert_eq!(next(&mut servers).await, WebRtcServerEvent::Close);
+    assert_eq!(next(&mut transports).await, TransportEvent::WebRtcServerClose);
+    assert_eq!(worker.asked(Method::WorkerCloseWebRtcServer)[0].data, json!({"webRtcServerId": "s"}));
+    assert!(on_server.closed() && !transport.closed());
+    assert!(matches!(router.create_web_rtc_transport_with_server(options).await, Err(Error::Closed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_transport_sends_all_streams_and_keeps_canonical_names() {
+    let Bench { worker, router, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, Some("camera")).await;
+    let mut options = PipeTransportOptions::new("127.0.0.1".parse().unwrap());
+    options.enable_rtx = true;
+    let pipe = router.create_pipe_transport(options).await.expect("a transport");
+    let remote = PipeRemote { ip: "127.0.0.1".parse().unwrap(), port: 9, srtp_parameters: None };
+    pipe.connect(remote).await.expect("it connects");
+    assert_eq!(pipe.tuple().remote_port, Some(9));
+
+    let consumer = pipe.consume(producer.id()).await.expect("a consumer");
+    assert_eq!(consumer.rtp_type(), RtpType::Pipe);
+    let asked = &worker.asked(Method::TransportConsume)[0].data;
+    assert_eq!(asked["type"], json!("pipe"));
+    assert_eq!(asked["rtpParameters"]["encodings"].as_array().map(Vec::len), Some(1));
+    assert!(asked["rtpParameters"].get("mid").is_none());
+    assert!(matches!(pipe.consume("nobody").await, Err(Error::ProducerNotFound(_))));
+
+    for (ssrc, cname) in [(2, "one"), (3, "other")] {
+        let options = ProducerOptions::new(MediaKind::Video, parameters(ssrc, Some(cname)));
+        pipe.produce(options).await.expect("a producer");
+    }
+    let asked = worker.asked(Method::TransportProduce);
+    let cnames: Vec<_> = asked.iter().map(|frame| &frame.data["rtpParameters"]["rtcp"]["cname"]).collect();
+    assert_eq!(cnames, [&json!("camera"), &json!("one"), &json!("other")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_follows_its_worker() {
+    let Bench { worker, router, transport, .. } = bench().await;
+    let producer = produce(&transport, 1, None).await;
+    let levels = router.create_audio_level_observer(AudioLevelObserverOptions::default()).await.expect("an observer");
+    let asked = &worker.asked(Method::RouterCreateAudioLevelObserver)[0].data;
+    let id = levels.id().to_owned();
+    assert_eq!(*asked, json!({"rtpObserverId": id, "maxEntries": 1, "threshold": -80, "interval": 1000}));
+    levels.add_producer(producer.id()).await.expect("it listens");
+    assert!(matches!(levels.add_producer("nobody").await, Err(Error::ProducerNotFound(_))));
+    levels.pause().await.expect("it stops");
+    let added = &worker.asked(Method::RtpObserverAddProducer)[0];
+    assert_eq!((added.handler_id.as_deref(), &added.data), (Some(id.as_str()), &json!({"producerId": producer.id()})));
+
+    let mut events = levels.events();
+    worker.notify(&id, "volumes", json!([{"producerId": "p", "volume": -20}])).await;
+    let RtpObserverEvent::Volumes(volumes) = next(&mut events).await else { panic!("volumes") };
+    assert_eq!((volumes[0].producer_id.as_str(), volumes[0].volume), ("p", -20));
+    worker.notify(&id, "silence", Value::Null).await;
+    assert_eq!(next(&mut events).await, RtpObserverEvent::Silence);
+    levels.close().await.expect("it is there");
+    assert_eq!(next(&mut events).await, RtpObserverEvent::Close);
+    assert_eq!(worker.asked(Method::RouterCloseRtpObserver)[0].data, json!({"rtpObserverId": id}));
+
+    let speaker = router.create_active_speaker_observer(300).await.expect("an observer");
+    let mut events = speaker.events();
+    worker.notify(speaker.id(), "dominantspeaker", json!({"producerId": "p"})).await;
+    assert_eq!(next(&mut events).await, RtpObserverEvent::DominantSpeaker("p".to_owned()));
+    router.close().await.expect("it is there");
+    assert_eq!(next(&mut events).await, RtpObserverEvent::RouterClose);
 }
 
 /// A transport with two streams for data consumers.

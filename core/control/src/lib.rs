@@ -20,7 +20,8 @@
 //! ```
 //!
 //! Handles are cheap to clone, and all clones are the same thing in the worker. It lives until it is closed, or what it
-//! belongs to is: a worker, when its process ends in whatever way, takes its routers with it, a router its transports,
+//! belongs to is: a worker, when its process ends in whatever way, takes its routers with it, a router its transports and
+//! observers, a WebRTC server the transports that use it,
 //! a transport its producers and consumers, a producer its consumers; data producers and data consumers go likewise. Each
 //! handle tells so by its events.
 #![deny(missing_docs)]
@@ -33,13 +34,16 @@ mod entity;
 mod error;
 pub mod ortc;
 mod payload_channel;
+mod pipe_transport;
 mod plain_transport;
 mod process;
 mod producer;
 mod router;
+mod rtp_observer;
 pub mod sdp;
 mod stream_ids;
 mod transport;
+mod web_rtc_server;
 mod web_rtc_transport;
 mod worker;
 
@@ -47,14 +51,20 @@ pub use consumer::{Consumer, ConsumerEvent};
 pub use data_consumer::{DataConsumer, DataConsumerEvent};
 pub use data_producer::{DataProducer, DataProducerEvent};
 pub use error::Error;
+pub use pipe_transport::{PipeRemote, PipeTransport};
 pub use plain_transport::{PlainRemote, PlainTransport};
 pub use process::{DtlsFiles, PROTOCOL_VERSION, SpawnError, WorkerExit, WorkerSettings};
 pub use producer::{Producer, ProducerEvent};
-pub use router::{PlainTransportOptions, Router, RouterEvent, WebRtcTransportOptions, listen_everywhere};
+pub use router::{
+    PipeTransportOptions, PlainTransportOptions, Router, RouterEvent, WebRtcServerTransportOptions,
+    WebRtcTransportOptions, listen_everywhere,
+};
+pub use rtp_observer::{AudioLevelObserverOptions, RtpObserver, RtpObserverEvent};
 pub use sfu_channel as messages;
 pub use transport::{
     ConsumerOptions, DataConsumerOptions, DataProducerOptions, ProducerOptions, Transport, TransportEvent,
 };
+pub use web_rtc_server::{WebRtcServer, WebRtcServerEvent};
 pub use web_rtc_transport::WebRtcTransport;
 pub use worker::{Worker, WorkerEnd};
 

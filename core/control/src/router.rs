@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use sfu_channel::dump::{PlainTransportDump, RouterDump, WebRtcTransportDump};
+use sfu_channel::dump::{PipeTransportDump, PlainTransportDump, RouterDump, WebRtcTransportDump};
 use sfu_channel::request::{
-    CreatePlainTransport, CreateWebRtcTransport, Request, RouterId, SctpOptions, TransportOptions,
+    CreateActiveSpeakerObserver, CreateAudioLevelObserver, CreatePipeTransport, CreatePlainTransport,
+    CreateWebRtcTransport, CreateWebRtcTransportWithServer, Request, RouterId, SctpOptions, TransportOptions,
 };
 use sfu_channel::{ListenInfo, Protocol, RtpCapabilities, SrtpCryptoSuite};
 use tokio::sync::broadcast;
@@ -17,8 +18,11 @@ use crate::data_producer::DataProducer;
 use crate::entity::{Entity, lock, new_id};
 use crate::error::Error;
 use crate::ortc;
+use crate::pipe_transport::PipeTransport;
 use crate::plain_transport::PlainTransport;
 use crate::producer::Producer;
+use crate::rtp_observer::{AudioLevelObserverOptions, RtpObserver};
+use crate::web_rtc_server::WebRtcServer;
 use crate::web_rtc_transport::WebRtcTransport;
 
 /// A router's handle. Clones are the same router, which lives until it or its worker is closed.
@@ -94,6 +98,64 @@ impl PlainTransportOptions {
             srtp_crypto_suite: None,
             sctp: None,
         }
+    }
+}
+
+/// How a WebRTC transport that uses a server's ports is made.
+#[derive(Debug, Clone)]
+pub struct WebRtcServerTransportOptions {
+    /// The server.
+    pub server: WebRtcServer,
+    /// Whether its UDP sockets are used.
+    pub enable_udp: bool,
+    /// Whether its TCP sockets are used.
+    pub enable_tcp: bool,
+    /// Whether UDP candidates get a higher priority.
+    pub prefer_udp: bool,
+    /// Whether TCP candidates get a higher priority.
+    pub prefer_tcp: bool,
+    /// The same as in [`WebRtcTransportOptions`].
+    pub ice_consent_timeout: u8,
+    /// The same as in [`WebRtcTransportOptions`].
+    pub initial_available_outgoing_bitrate: Option<u64>,
+    /// SCTP, when enabled. Its streams are data channels.
+    pub sctp: Option<SctpOptions>,
+}
+
+impl WebRtcServerTransportOptions {
+    /// All sockets of that server, none preferred; nothing else special.
+    pub fn new(server: WebRtcServer) -> Self {
+        Self {
+            server,
+            enable_udp: true,
+            enable_tcp: true,
+            prefer_udp: false,
+            prefer_tcp: false,
+            ice_consent_timeout: 0,
+            initial_available_outgoing_bitrate: None,
+            sctp: None,
+        }
+    }
+}
+
+/// How a pipe transport is made.
+#[derive(Debug, Clone)]
+pub struct PipeTransportOptions {
+    /// Where to listen.
+    pub listen_info: ListenInfo,
+    /// Whether lost packets are sent again.
+    pub enable_rtx: bool,
+    /// Whether SRTP is used.
+    pub enable_srtp: bool,
+    /// SCTP, when enabled.
+    pub sctp: Option<SctpOptions>,
+}
+
+impl PipeTransportOptions {
+    /// Listening on any UDP port of that address; no RTX, no SRTP, no SCTP.
+    pub fn new(ip: IpAddr) -> Self {
+        let listen_info = ListenInfo::new(Protocol::Udp, ip);
+        Self { listen_info, enable_rtx: false, enable_srtp: false, sctp: None }
     }
 }
 
@@ -211,6 +273,85 @@ impl Router {
         });
         let dump: PlainTransportDump = entity.ask(request).await?;
         Ok(PlainTransport::new(self.clone(), transport_id, events, dump))
+    }
+
+    /// Makes a WebRTC transport that uses a server's ports. It is closed when the server is.
+    pub async fn create_web_rtc_transport_with_server(
+        &self,
+        options: WebRtcServerTransportOptions,
+    ) -> Result<WebRtcTransport, Error> {
+        if options.server.closed() {
+            return Err(Error::Closed);
+        }
+        let transport_id = new_id();
+        let entity = &self.inner.entity;
+        let events = entity.channel().subscribe(transport_id.clone());
+        let request = Request::RouterCreateWebRtcTransportWithServer(CreateWebRtcTransportWithServer {
+            transport_id: transport_id.clone(),
+            web_rtc_server_id: options.server.id().to_owned(),
+            enable_udp: options.enable_udp,
+            enable_tcp: options.enable_tcp,
+            prefer_udp: options.prefer_udp,
+            prefer_tcp: options.prefer_tcp,
+            ice_consent_timeout: options.ice_consent_timeout,
+            options: TransportOptions {
+                initial_available_outgoing_bitrate: Some(options.initial_available_outgoing_bitrate.unwrap_or(600_000)),
+                sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: true, ..sctp }),
+            },
+        });
+        let dump: WebRtcTransportDump = entity.ask(request).await?;
+        let transport = WebRtcTransport::new(self.clone(), transport_id, events, dump);
+        transport.close_with(options.server.closed_token().clone());
+        Ok(transport)
+    }
+
+    /// Makes a transport towards another router.
+    pub async fn create_pipe_transport(&self, options: PipeTransportOptions) -> Result<PipeTransport, Error> {
+        let transport_id = new_id();
+        let entity = &self.inner.entity;
+        let events = entity.channel().subscribe(transport_id.clone());
+        let request = Request::RouterCreatePipeTransport(CreatePipeTransport {
+            transport_id: transport_id.clone(),
+            listen_info: options.listen_info,
+            enable_rtx: options.enable_rtx,
+            enable_srtp: options.enable_srtp,
+            options: TransportOptions {
+                initial_available_outgoing_bitrate: None,
+                sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: false, ..sctp }),
+            },
+        });
+        let dump: PipeTransportDump = entity.ask(request).await?;
+        Ok(PipeTransport::new(self.clone(), transport_id, events, dump))
+    }
+
+    /// Makes an observer that tells which audio producers are loud.
+    pub async fn create_audio_level_observer(&self, options: AudioLevelObserverOptions) -> Result<RtpObserver, Error> {
+        let rtp_observer_id = new_id();
+        let request = Request::RouterCreateAudioLevelObserver(CreateAudioLevelObserver {
+            rtp_observer_id: rtp_observer_id.clone(),
+            max_entries: options.max_entries,
+            threshold: options.threshold,
+            interval: options.interval,
+        });
+        self.create_rtp_observer(rtp_observer_id, request).await
+    }
+
+    /// Makes an observer that tells which audio producer's speaker is dominant. `interval` is milliseconds between two
+    /// decisions; the worker keeps it within 100 to 5000.
+    pub async fn create_active_speaker_observer(&self, interval: i32) -> Result<RtpObserver, Error> {
+        let rtp_observer_id = new_id();
+        let request = Request::RouterCreateActiveSpeakerObserver(CreateActiveSpeakerObserver {
+            rtp_observer_id: rtp_observer_id.clone(),
+            interval,
+        });
+        self.create_rtp_observer(rtp_observer_id, request).await
+    }
+
+    async fn create_rtp_observer(&self, id: String, request: Request) -> Result<RtpObserver, Error> {
+        let entity = &self.inner.entity;
+        let events = entity.channel().subscribe(id.clone());
+        entity.tell(request).await?;
+        Ok(RtpObserver::new(self.clone(), id, events))
     }
 
     pub(crate) fn entity(&self) -> &Entity<RouterEvent> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use serde::de::DeserializeOwned;
 use sfu_channel::dump::{DataConsumerDump, DataProducerDump, SctpParameters};
@@ -17,6 +17,7 @@ use sfu_channel::{
     SctpStreamParameters, TransportTraceEventType, TransportTuple,
 };
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 use crate::consumer::Consumer;
 use crate::data_consumer::DataConsumer;
@@ -38,6 +39,8 @@ pub struct Transport {
 struct Inner {
     entity: Entity<TransportEvent>,
     router: Router,
+    /// Whether it was closed because the WebRTC server was whose ports it uses.
+    closed_by_server: AtomicBool,
     next_mid: AtomicU32,
     /// The canonical name of all of the transport's producers: one endpoint has one clock.
     cname: Mutex<Option<String>>,
@@ -56,6 +59,8 @@ pub enum TransportEvent {
     Close,
     /// Its router, or that one's worker, was closed or died, and it is closed thereby.
     RouterClose,
+    /// The WebRTC server whose ports it uses was closed, and it is closed thereby.
+    WebRtcServerClose,
     /// The state of ICE changed (WebRTC).
     IceStateChange(IceState),
     /// Another tuple is nominated (WebRTC).
@@ -179,6 +184,7 @@ impl Transport {
             inner: Arc::new(Inner {
                 entity: Entity::new(id, router.entity().channel().clone(), closed),
                 router,
+                closed_by_server: AtomicBool::new(false),
                 next_mid: AtomicU32::new(0),
                 cname: Mutex::default(),
                 stream_ids: sctp.map(|sctp| Mutex::new(StreamIds::new(sctp.mis))),
@@ -250,8 +256,15 @@ impl Transport {
         self.inner.entity.tell(request).await
     }
 
-    /// Takes media from the endpoint.
-    pub async fn produce(&self, options: ProducerOptions) -> Result<Producer, Error> {
+    /// Takes media from the endpoint. All of its producers get the canonical name (CNAME) of the first.
+    pub async fn produce(&self, mut options: ProducerOptions) -> Result<Producer, Error> {
+        let rtcp = &mut options.rtp_parameters.rtcp;
+        rtcp.cname = Some(self.cname(rtcp.cname.take()));
+        self.produce_as_it_is(options).await
+    }
+
+    /// The same, with the canonical name that the parameters have: behind a pipe there are many endpoints.
+    pub(crate) async fn produce_as_it_is(&self, options: ProducerOptions) -> Result<Producer, Error> {
         if let Some(id) = &options.id {
             check_id(id)?;
             if self.router().producer(id).is_some() {
@@ -264,7 +277,6 @@ impl Transport {
         if rtp_parameters.encodings.is_empty() {
             rtp_parameters.encodings.push(Default::default());
         }
-        rtp_parameters.rtcp.cname = Some(self.cname(rtp_parameters.rtcp.cname.take()));
 
         let capabilities = self.router().rtp_capabilities();
         let rtp_mapping = ortc::get_producer_rtp_parameters_mapping(&mut rtp_parameters, capabilities)?;
@@ -316,7 +328,29 @@ impl Transport {
             rtp_parameters.mid = Some(options.mid.unwrap_or_else(|| self.next_mid()));
         }
         let rtp_type = if options.pipe { RtpType::Pipe } else { producer.rtp_type() };
+        let (paused, layers, ignore_dtx) = (options.paused, options.preferred_layers, options.ignore_dtx);
+        self.request_consumer(&producer, rtp_type, rtp_parameters, paused, layers, ignore_dtx).await
+    }
 
+    /// Sends all of a producer's streams to the router at the other end of a pipe.
+    pub(crate) async fn consume_for_pipe(&self, producer_id: &str, enable_rtx: bool) -> Result<Consumer, Error> {
+        let Some(producer) = self.router().producer(producer_id) else {
+            return Err(Error::ProducerNotFound(producer_id.to_owned()));
+        };
+        let parameters = ortc::get_pipe_consumer_rtp_parameters(producer.consumable_rtp_parameters(), enable_rtx);
+        self.request_consumer(&producer, RtpType::Pipe, parameters, false, None, false).await
+    }
+
+    async fn request_consumer(
+        &self,
+        producer: &Producer,
+        rtp_type: RtpType,
+        rtp_parameters: RtpParameters,
+        paused: bool,
+        preferred_layers: Option<PreferredLayers>,
+        ignore_dtx: bool,
+    ) -> Result<Consumer, Error> {
+        let (producer_id, kind) = (producer.id().to_owned(), producer.kind());
         let consumer_id = new_id();
         let events = self.inner.entity.channel().subscribe(consumer_id.clone());
         let request = Request::TransportConsume(Consume {
@@ -325,10 +359,10 @@ impl Transport {
             kind,
             rtp_parameters: rtp_parameters.clone(),
             rtp_type,
-            consumable_rtp_encodings: consumable.encodings.clone(),
-            paused: options.paused,
-            preferred_layers: options.preferred_layers,
-            ignore_dtx: options.ignore_dtx,
+            consumable_rtp_encodings: producer.consumable_rtp_parameters().encodings.clone(),
+            paused,
+            preferred_layers,
+            ignore_dtx,
         });
         let consumed: Consumed = self.ask(request).await?;
         Ok(Consumer::new(
@@ -413,10 +447,31 @@ impl Transport {
         self.inner.entity.ask(request).await
     }
 
+    /// Closes it when the server is closed whose ports it uses.
+    pub(crate) fn close_with(&self, server_closed: CancellationToken) {
+        let inner = self.inner.clone();
+        tokio::spawn(async move {
+            let closed = inner.entity.closed_token();
+            tokio::select! {
+                biased;
+                () = closed.cancelled() => {}
+                () = server_closed.cancelled() => {
+                    inner.closed_by_server.store(true, Ordering::Relaxed);
+                    closed.cancel();
+                }
+            }
+        });
+    }
+
     /// Tells listeners that it is closed.
     pub(crate) fn emit_close(&self) {
         let entity = &self.inner.entity;
-        entity.emit(if entity.closed_itself() { TransportEvent::Close } else { TransportEvent::RouterClose });
+        let by_server = self.inner.closed_by_server.load(Ordering::Relaxed) && !self.router().closed();
+        entity.emit(match (entity.closed_itself(), by_server) {
+            (true, _) => TransportEvent::Close,
+            (false, true) => TransportEvent::WebRtcServerClose,
+            (false, false) => TransportEvent::RouterClose,
+        });
     }
 
     fn next_mid(&self) -> String {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sfu_channel::RtpCodecCapability;
 use sfu_channel::dump::{ResourceUsage, WorkerDump};
 use sfu_channel::notification::Event;
-use sfu_channel::request::{Request, RouterId, UpdateSettings};
+use sfu_channel::request::{CreateWebRtcServer, Request, RouterId, UpdateSettings};
+use sfu_channel::{ListenInfo, RtpCodecCapability};
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::ortc;
 use crate::process::{Process, SpawnError, WorkerExit, WorkerSettings, terminate, wait_or_kill};
 use crate::router::Router;
+use crate::web_rtc_server::WebRtcServer;
 
 /// A worker's handle. Clones are the same worker.
 ///
@@ -127,6 +128,17 @@ impl Worker {
         self.request(&request).await?;
         let closed = self.inner.closed.child_token();
         Ok(Router::new(router_id, self.inner.channel.clone(), closed, rtp_capabilities))
+    }
+
+    /// Makes a WebRTC server that listens there: 1 to 8 places, each with a port of its own.
+    pub async fn create_web_rtc_server(&self, listen_infos: Vec<ListenInfo>) -> Result<WebRtcServer, Error> {
+        let web_rtc_server_id = new_id();
+        let request = Request::WorkerCreateWebRtcServer(CreateWebRtcServer {
+            web_rtc_server_id: web_rtc_server_id.clone(),
+            listen_infos,
+        });
+        self.request(&request).await?;
+        Ok(WebRtcServer::new(web_rtc_server_id, self.inner.channel.clone(), self.inner.closed.child_token()))
     }
 
     /// Changes what the worker logs.
