@@ -10,7 +10,7 @@ import { launchChromium } from "./lib/browser.mjs";
 import { AV1, assertSmooth, offerAv1, simulcast, svc, switchLayers } from "./lib/layers.mjs";
 import { Studio } from "./lib/studio.mjs";
 
-const SECONDS = Number(process.env.LAYERS_SECONDS ?? 4);
+const SECONDS = Number(process.env.LAYERS_SECONDS ?? 5);
 
 const CASES = [
   { title: "simulcast of VP8, two temporal layers each", codec: "video/VP8", encodings: simulcast("L1T2"), temporalLayers: 2 },

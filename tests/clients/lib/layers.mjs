@@ -27,7 +27,7 @@ export const svc = (scalabilityMode) => [{ scalabilityMode, maxBitrate: 1_500_00
 
 // The width of the highest spatial layer: Chromium sends three of simulcast from 960 on.
 export const WIDTH = 960;
-const SOURCE = { kind: "video", from: "canvas", width: WIDTH, height: 540, frameRate: 15 };
+const SOURCE = { kind: "video", from: "canvas", width: WIDTH, height: 540, frameRate: 15, detail: 0.02 };
 
 // How long a switch may take. A key frame is asked for at once, and again after a second.
 const SWITCH_LIMIT = 5_000;
@@ -92,27 +92,35 @@ export async function switchLayers(studio, { codec, encodings, spatialLayers = 3
     await consumer.shows(WIDTH >> (spatialLayers - 1 - spatialLayer), SWITCH_LIMIT);
     await setTimeout(HOLD);
   }
-  return { sent: await sent, received: await received, switches: switches.length, slowest };
+  const encoded = (await sent).grew("framesEncoded") / (encodings.length > 1 ? 1 : spatialLayers);
+  // The time between two pictures of the lowest temporal layer.
+  const interval = (duration / Math.max(1, encoded)) * 2 ** (temporalLayers - 1);
+  return { sent: await sent, received: await received, switches: switches.length, slowest, interval };
 }
 
 // The receiver saw pictures all the time, and its decoder complained of none. A key frame may take as long as until it is
-// asked for again.
+// asked for again, and where the lowest temporal layer alone is sent pictures are rare.
 const KEY_FRAME_INTERVAL = 1000;
+// A machine that takes longer from the encoder or the page than this many milliseconds is too busy to judge anything.
+const MOST_DELAY = 2000;
 
-export function assertSmooth({ sent, received, switches, slowest }) {
+export function assertSmooth({ sent, received, switches, slowest, interval }) {
   assert.ok(received instanceof Progress);
   const counters = ["framesReceived", "framesDecoded", "framesDropped", "keyFramesDecoded", "pliCount", "nackCount", "packetsLost", "freezeCount", "totalFreezesDuration"];
   const figures = {
     switches,
+    framesEncoded: sent.grew("framesEncoded"),
     slowestSwitch: Math.round(slowest.took),
+    lowestInterval: Math.round(interval),
     longestGap: Math.round(received.gap),
     sendersGap: Math.round(sent.gap),
     stall: Math.round(sent.stall + received.stall),
     ...Object.fromEntries(counters.map((counter) => [counter, received.grew(counter)])),
   };
   const told = JSON.stringify(figures);
-  assert.ok(switches >= 3, told);
-  assert.ok(received.gap <= KEY_FRAME_INTERVAL + sent.gap + sent.stall + received.stall, `frozen; ${told}`);
+  assert.ok(sent.gap + figures.stall <= MOST_DELAY, `the machine is too busy; ${told}`);
+  assert.ok(switches > 0, told);
+  assert.ok(received.gap <= KEY_FRAME_INTERVAL + interval + sent.gap + sent.stall + received.stall, `frozen; ${told}`);
   // What it asks for is a key frame if its decoder fails or misses a frame.
   assert.equal(figures.pliCount, 0, `the decoder wants a key frame; ${told}`);
   assert.ok(figures.framesReceived - figures.framesDecoded - figures.framesDropped <= 5, `not decoded; ${told}`);

@@ -7,13 +7,14 @@
 mod check;
 mod stream;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use sfu_proto::codec::Codec;
 use sfu_proto::layers::{Kind, Layers};
 
-use stream::{Capture, run};
+use stream::{Capture, run, run_in_order};
 
 const SIMULCAST: Kind = Kind::Simulcast;
 const SVC: Kind = Kind::Svc { independent: false };
@@ -110,5 +111,37 @@ proptest! {
         script.sort_by_key(|(at, _)| *at);
         let forwarded = run(capture, &script);
         check::all(capture, &forwarded);
+    }
+
+    /// Packets get lost and overtake one another on the way to the forwarder. Whatever it does then, no number stands for two
+    /// packets (they would be encrypted under one nonce), and a picture keeps its timestamp and its numbers.
+    #[test]
+    fn loss_and_reordering_never_make_a_number_stand_for_two_packets(
+        which in 0usize..11, switches in proptest::collection::vec((0usize..300, 0u8..3, 0u8..3), 0..10),
+        delays in proptest::collection::vec(0usize..40, 64)
+    ) {
+        let (capture, spatial_layers, temporal_layers) = &CAPTURES[which];
+        let mut arrivals: Vec<(usize, usize)> = (0..capture.packets.len())
+            .filter_map(|at| match delays[at % delays.len()] {
+                0..4 => None,
+                delay @ 4..12 => Some((at + delay, at)),
+                _ => Some((at, at)),
+            })
+            .collect();
+        arrivals.sort_unstable();
+        let script: Vec<(usize, Layers)> = std::iter::once((0, 0, 0))
+            .chain(switches)
+            .map(|(at, spatial, temporal)| {
+                (at, Layers { spatial: spatial % spatial_layers, temporal: temporal % temporal_layers })
+            })
+            .collect();
+        let forwarded = run_in_order(capture, arrivals.iter().map(|(_, at)| *at), &script);
+        let mut numbers = HashSet::new();
+        let mut timestamps = HashMap::new();
+        for packet in &forwarded {
+            prop_assert!(numbers.insert(packet.sequence_number), "{} {}", capture.name, packet.at);
+            let picture = (packet.input.stream, packet.input.header.timestamp);
+            prop_assert_eq!(*timestamps.entry(picture).or_insert(packet.timestamp), packet.timestamp);
+        }
     }
 }

@@ -99,22 +99,33 @@ pub struct Forwarded<'a> {
 /// Forwards a capture, with layers that are wanted from a packet on. Also sees to it that each packet, if it is to be sent
 /// again in the end, is the same.
 pub fn run<'a>(capture: &'a Capture, script: &[(usize, Layers)]) -> Vec<Forwarded<'a>> {
+    run_in_order(capture, 0..capture.packets.len(), script)
+}
+
+/// The same with the packets that arrive, in the order in which they do.
+pub fn run_in_order<'a>(
+    capture: &'a Capture,
+    arrivals: impl Iterator<Item = usize>,
+    script: &[(usize, Layers)],
+) -> Vec<Forwarded<'a>> {
     let start = Instant::now();
     let mut forwarder = Forwarder::new(capture.kind, 90_000);
     let mut sequence = SequenceMapper::new(65_500);
     let mut parsers = vec![Parser::new(); capture.starts.len()];
     let mut forwarded = Vec::new();
     let mut rewrites = Vec::new();
-    for (at, packet) in capture.packets.iter().enumerate() {
-        for (_, layers) in script.iter().filter(|(from, _)| *from == at) {
+    for (place, at) in arrivals.enumerate() {
+        let packet = &capture.packets[at];
+        for (_, layers) in script.iter().filter(|(from, _)| *from == place) {
             forwarder.set_wanted(Some(*layers));
         }
         let parser = &mut parsers[usize::from(packet.stream)];
         if let Some(value) = &packet.dependency {
-            parser.parse(value).unwrap();
+            // Before the first structure there is nothing to read, and nothing is forwarded.
+            let _ = parser.parse(value);
         }
         let input = described(packet);
-        let now = start + Duration::from_millis(at as u64 * 5);
+        let now = start + Duration::from_millis(place as u64 * 5);
         let Some(output) = forwarder.handle_packet(now, &mut sequence, &input, |stream| capture.clock(stream)) else {
             continue;
         };
