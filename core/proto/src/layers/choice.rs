@@ -85,7 +85,10 @@ impl Chooser {
                 false => None,
             };
             let best = best.or(LayerSet(allowed & frame.active.0).highest()).or(LayerSet(allowed).highest());
-            if let Some((spatial, temporal)) = best {
+            // Nor are there fewer temporal layers: those of the picture that are above would be missing at its end.
+            let is_kept =
+                |(_, temporal): &(u8, u8)| arrival == Arrival::FirstOfPicture || *temporal >= self.current.temporal;
+            if let Some((spatial, temporal)) = best.filter(is_kept) {
                 self.current = Layers { spatial, temporal };
             }
         }
