@@ -48,7 +48,8 @@ describe("the network", { concurrency: 2 }, () => {
         if (lossy === "send") {
           assert.ok(before.nackCount > 0 && before.packetsRepaired > 0, JSON.stringify(before));
           assert.ok(sent.grew("retransmittedPacketsSent") > 0, told);
-          assert.equal(received.grew("packetsLost"), 0, told);
+          // But for what was on its way again at the end.
+          assert.ok(received.grew("packetsLost") <= 2, told);
         } else {
           assert.ok(after.nackCount > 0 && after.packetsRetransmitted > 0, JSON.stringify(after));
           assert.ok(received.grew("retransmittedPacketsReceived") >= 0.8 * received.grew("packetsLost"), told);
