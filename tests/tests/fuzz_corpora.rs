@@ -7,7 +7,7 @@ use std::path::Path;
 use tests::fuzz::{TARGETS, Target};
 
 /// All corpora together. They are in everyone's clone.
-const MAX_CORPORA: u64 = 300_000;
+const MAX_CORPORA: u64 = 200_000;
 
 /// The files of a target's corpus and their bytes.
 fn corpus(name: &str) -> Vec<(String, Vec<u8>)> {

@@ -86,29 +86,29 @@ fn retransmission(packet: &[u8], header: &Header) {
 
 /// Packets arrive, are left out, and the input is changed. What was sent is found again under its number.
 ///
-/// Between two packets that are sent there is less than half of all numbers: beyond that nobody can tell back from forth.
+/// Packets are late by some thousands of numbers at most, and so few are lost in a row that it can be told from being late.
 fn mapper(mut input: Input<'_>) {
     let mut mapper = SequenceMapper::new(input.u16());
     let mut source = 0;
-    let mut number = 0_u16;
-    // How far the numbers have gone on since a packet was sent.
-    let mut advance = 0_u16;
+    // Of the input, without wrapping: the packet that comes, the highest that came, the highest that was sent.
+    let (mut position, mut highest, mut highest_sent) = (0_i64, 0, 0);
     let mut sent: VecDeque<(u16, Origin)> = VecDeque::new();
     while !input.is_empty() {
         let operation = input.u8();
         // Mostly the next number, sometimes one that is far away.
-        let step =
-            if operation & 0x10 == 0 { u16::from(operation >> 5) } else { (input.u16() % 2001).wrapping_sub(1000) };
-        number = number.wrapping_add(step);
-        advance += if step < 1001 { step } else { 0 };
+        let step = if operation & 0x10 == 0 { operation >> 5 } else { 0 };
+        let jump = if operation & 0x10 == 0 { 0 } else { i64::from(input.u16()) % 2001 - 1000 };
+        position = (position + i64::from(step) + jump).max(highest - 5000);
+        highest = highest.max(position);
+        let number = position as u16;
         let before = mapper.max_output();
-        let operation = if advance > 20_000 { 0 } else { operation & 3 };
+        let operation = if highest - highest_sent > 20_000 { 0 } else { operation & 3 };
         match operation {
             0 => {
                 source = input.u8().into();
                 mapper.sync(number, source);
                 assert_eq!(mapper.max_output(), before, "nothing is sent yet");
-                advance = 0;
+                (highest, highest_sent) = (position, position);
             }
             1 => {
                 mapper.drop(number);
@@ -116,6 +116,7 @@ fn mapper(mut input: Input<'_>) {
             }
             _ => {
                 let Some(output) = mapper.input(number) else { continue };
+                highest_sent = highest_sent.max(position);
                 let origin = Origin { source, sequence_number: number };
                 assert!(seq::diff(mapper.max_output(), before) >= 0, "the highest number does not go back");
                 assert_eq!(mapper.to_input(output), Some(origin));
@@ -127,9 +128,6 @@ fn mapper(mut input: Input<'_>) {
                 sent.push_back((output, origin));
                 if sent.len() > 64 {
                     sent.pop_front();
-                }
-                if mapper.max_output() != before {
-                    advance = 0;
                 }
             }
         }
