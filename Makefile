@@ -28,7 +28,7 @@ FUZZ = $(if $(findstring nightly,$(shell rustup toolchain list 2>/dev/null)),car
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
 ARGS ?=
 
-.PHONY: help demo test test-rust test-node test-mediasoup test-browser test-clients test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers bench-costs clean
+.PHONY: help demo test test-rust test-node test-mediasoup test-browser test-clients test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers bench-costs plot-congestion clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -124,6 +124,11 @@ fuzz: ## fuzzes one target: make fuzz TARGET=stun SECONDS=600
 	@tests/install.sh fuzz
 	mkdir -p tests/fuzz/target/corpus/$(TARGET)
 	cd tests/fuzz && $(FUZZ) run --fuzz-dir . --sanitizer $(SANITIZER) $(TARGET) target/corpus/$(TARGET) corpus/$(TARGET) -- -max_total_time=$(SECONDS) -timeout=10 $(ARGS)
+
+# The table of the same runs is a snapshot beside the test.
+plot-congestion: ## runs the bandwidth estimator in a simulated network, and draws what came of it
+	CONGESTION_CSV=$(CURDIR)/benches/results/congestion.csv cargo test --package sfu-proto --all-features --test congestion
+	cargo run --package benches --bin plot-congestion -- benches/results/congestion.csv benches/results/congestion.svg
 
 clean: ## removes what was built
 	cargo clean

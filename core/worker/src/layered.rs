@@ -10,8 +10,8 @@
 //! 3. [`Worker::apply_share`](crate::worker::Worker::apply_share) makes the steps taken the target.
 //!
 //! [`Worker::update_layers`](crate::worker::Worker::update_layers) is called whenever that should be done anew: a stream
-//! came, stopped or began again, or other layers are preferred. Where bandwidth is shared out it asks for that:
-//! [`Layered::poll_share_request`].
+//! came, stopped or began again, or other layers are preferred. Where bandwidth is shared out it asks for that
+//! ([`crate::media::bandwidth`]).
 //!
 //! Costs are the rates at which the producer's layers come in, in bits per second. *Current* layers are those that are
 //! being sent: they follow the target as soon as the receiver can decode it ([`sfu_proto::layers`]).
@@ -52,8 +52,6 @@ pub struct Layered {
     share: Option<Option<Layers>>,
     /// Whether the transport shares its bandwidth out.
     is_shared: bool,
-    /// Whether it should do so anew.
-    wants_share: bool,
     /// Since when something is sent.
     sending_since: Option<Instant>,
     last_downgrade: Option<Instant>,
@@ -118,7 +116,6 @@ impl Layered {
             target: None,
             share: None,
             is_shared: false,
-            wants_share: false,
             sending_since: None,
             last_downgrade: None,
             forwarder: Forwarder::new(kind, codec.clock_rate),
@@ -236,16 +233,6 @@ impl Layered {
     /// Whether the transport shares its bandwidth out among its consumers.
     pub fn is_shared(&self) -> bool {
         self.is_shared
-    }
-
-    /// Asks for the bandwidth to be shared out anew.
-    pub(crate) fn request_share(&mut self) {
-        self.wants_share = true;
-    }
-
-    /// Whether the bandwidth should be shared out anew; says so once.
-    pub fn poll_share_request(&mut self) -> bool {
-        std::mem::take(&mut self.wants_share)
     }
 
     /// The best layers for a consumer whose bandwidth nobody bounds.

@@ -57,6 +57,8 @@ pub enum TimerKey {
     Reports(usize),
     /// Transport-wide congestion control feedback of a transport.
     Feedback(usize),
+    /// Probes and shares of a transport's bandwidth.
+    Bandwidth(usize),
     /// SCTP of a transport.
     Sctp(usize),
     /// The next report or decision of an RTP observer.
@@ -323,6 +325,7 @@ impl Worker {
             TimerKey::Trials(Owner::Transport(transport)),
             TimerKey::Reports(transport),
             TimerKey::Feedback(transport),
+            TimerKey::Bandwidth(transport),
             TimerKey::Sctp(transport),
         ] {
             self.timers.cancel(key);
@@ -345,6 +348,7 @@ impl Worker {
                 TimerKey::Accept(listener) => self.sockets.set_accepting(listener, true),
                 TimerKey::Reports(transport) => self.send_reports(now, transport),
                 TimerKey::Feedback(transport) => self.send_feedback(now, transport),
+                TimerKey::Bandwidth(transport) => self.handle_bandwidth_timeout(now, transport),
                 TimerKey::Sctp(transport) => self.handle_sctp_timeout(now, transport),
                 TimerKey::Observer(observer) => self.handle_observer_timeout(now, observer),
                 TimerKey::Producer(producer) => self.handle_producer_timeout(now, producer),

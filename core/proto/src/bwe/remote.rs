@@ -1,7 +1,7 @@
 //! The receiver's estimate, for senders that negotiated no transport-wide feedback: absolute send times in, receiver
 //! estimated maximum bitrates out (draft-alvestrand-rmcat-remb-03).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::delay::DelayControl;
 use super::trendline::Usage;
@@ -56,6 +56,11 @@ impl RemoteEstimator {
         }
     }
 
+    /// Whether enough has arrived to tell.
+    pub fn is_known(&self) -> bool {
+        self.delay.throughput().is_some()
+    }
+
     /// The estimate in bit/s, if it is to be told now.
     pub fn poll_remb(&mut self, now: Instant) -> Option<u64> {
         let at = self.micros(now);
@@ -75,11 +80,6 @@ impl RemoteEstimator {
         self.delay.rate.bitrate() as u64
     }
 
-    /// How long after a poll the next one makes sense.
-    pub fn poll_interval(&self) -> Duration {
-        Duration::from_micros(UPDATE as u64)
-    }
-
     fn micros(&self, now: Instant) -> i64 {
         i64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(i64::MAX)
     }
@@ -88,6 +88,7 @@ impl RemoteEstimator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     /// Sends `seconds` of `bitrate` over a link of `capacity`, beginning `at` a time of the sender's clock.
     fn run(

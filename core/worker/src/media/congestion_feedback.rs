@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use sfu_proto::bwe::RemoteEstimator;
 use sfu_proto::rtcp::{FeedbackBuilder, write_remb};
-use sfu_proto::rtp::ExtensionKind;
+use sfu_proto::rtp::{AbsSendTime, ExtensionKind};
 
 use crate::producer::Producer;
 
@@ -15,6 +16,8 @@ const LIMIT_INTERVAL: Duration = Duration::from_millis(1500);
 const UNLIMITED_REPETITIONS: u8 = 4;
 /// The longest feedback packet, in bytes.
 const MAX_SIZE: usize = 1150;
+/// What a sender is taken to be able to send before more is known, in bits per second.
+const START_BITRATE: u64 = 1_000_000;
 /// The SSRC of our own messages; mediasoup's, and browsers don't mind.
 const SENDER_SSRC: u32 = 0;
 
@@ -23,6 +26,8 @@ const SENDER_SSRC: u32 = 0;
 pub struct CongestionFeedback {
     /// Arrivals of packets with transport-wide sequence numbers; `None` if only a bound may be told (REMB).
     arrivals: Option<FeedbackBuilder>,
+    /// Where that is so, what bounds it, by the send times in the packets.
+    remote: Option<RemoteEstimator>,
     /// The bound last told, and when.
     limit: Option<(u64, Instant)>,
     /// How often the end of the bound is still to be told.
@@ -44,7 +49,8 @@ impl CongestionFeedback {
         } else {
             return None;
         };
-        Some(CongestionFeedback { arrivals, limit: None, unlimited: 0 })
+        let remote = arrivals.is_none().then(|| RemoteEstimator::new(now, START_BITRATE));
+        Some(CongestionFeedback { arrivals, remote, limit: None, unlimited: 0 })
     }
 
     /// A packet has come.
@@ -55,6 +61,23 @@ impl CongestionFeedback {
         }
     }
 
+    /// A packet of `size` bytes with the time of its sending has come.
+    pub fn handle_send_time(&mut self, now: Instant, send_time: AbsSendTime, size: usize) {
+        if let Some(remote) = &mut self.remote {
+            remote.handle_packet(now, send_time, size);
+        }
+    }
+
+    /// Whether a bound may have to be told though the library sets none.
+    pub fn estimates(&self) -> bool {
+        self.remote.is_some()
+    }
+
+    /// What the sender's packets say that the path takes, in bits per second, if that is known.
+    pub fn available_incoming_bitrate(&self) -> Option<u64> {
+        self.remote.as_ref().filter(|remote| remote.is_known()).map(RemoteEstimator::bitrate)
+    }
+
     /// Appends one packet about arrivals, which fills a datagram at most. Returns whether there was something to tell.
     pub fn poll_arrivals(&mut self, out: &mut Vec<u8>) -> bool {
         self.arrivals.as_mut().is_some_and(|arrivals| arrivals.poll_feedback(out, MAX_SIZE))
@@ -63,6 +86,13 @@ impl CongestionFeedback {
     /// Appends the bound of the bit rate when it is to be told: `max_bitrate` (bits per second, 0 for none) for `ssrcs`
     /// together.
     pub fn poll_limit(&mut self, now: Instant, max_bitrate: u64, ssrcs: &[u32], out: &mut Vec<u8>) {
+        if let Some(remote) = self.remote.as_mut().filter(|remote| remote.is_known()) {
+            if let Some(bitrate) = remote.poll_remb(now).filter(|_| !ssrcs.is_empty()) {
+                let bound = if max_bitrate > 0 { bitrate.min(max_bitrate) } else { bitrate };
+                write_remb(out, SENDER_SSRC, bound, ssrcs);
+            }
+            return;
+        }
         match self.limit {
             _ if max_bitrate > 0 => {
                 let due = self.limit.is_none_or(|(told, at)| told != max_bitrate || now >= at + LIMIT_INTERVAL);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use sfu_channel::payload::PayloadEvent;
+use sfu_proto::bwe::Estimator;
 use sfu_proto::rtp::rtx;
 use sfu_proto::rtp::{AbsSendTime, ExtensionKind, ExtensionSpans, FixedHeader, Header, HeaderWriter, parse_extensions};
 use sfu_reactor::udp::{RecvBatch, Sent};
@@ -125,6 +126,7 @@ impl Worker {
         let mut dirty = std::mem::take(&mut self.media.dirty_transports);
         for transport in dirty.drain(..) {
             self.emit_on(now, transport, batch);
+            self.schedule_bandwidth(transport);
         }
         self.media.dirty_transports = dirty;
     }
@@ -144,6 +146,8 @@ impl Worker {
                 sink,
                 protection: &mut transport.protection,
                 transport_sequence: &mut transport.transport_sequence,
+                bandwidth: transport.bandwidth.as_mut().map(|bandwidth| &mut bandwidth.estimator),
+                now,
                 abs_send_time: AbsSendTime::from_duration(clock.elapsed(now)).encode(),
                 buffer: &mut media.send_buffer,
                 len: 0,
@@ -288,6 +292,9 @@ pub(super) struct Train<'a> {
     protection: &'a mut Protection,
     /// The last transport-wide sequence number.
     transport_sequence: &'a mut u16,
+    /// Estimates the bandwidth from when such packets arrive.
+    bandwidth: Option<&'a mut Estimator>,
+    now: Instant,
     abs_send_time: [u8; 3],
     buffer: &'a mut [u8],
     /// Bytes of the buffer in use.
@@ -343,6 +350,13 @@ impl Train<'_> {
         let written = write(slot, self.scratch, self.protection, stream, input, outgoing)?;
         self.lengths.push(u16::try_from(written.len).ok()?);
         self.len += written.len;
+        // What is sent again as it was has an old number.
+        let is_numbered = !outgoing.is_again || outgoing.rtx.is_some();
+        if let Some(number) = written.transport_sequence.filter(|_| is_numbered)
+            && let Some(estimator) = &mut self.bandwidth
+        {
+            estimator.handle_sent(self.now, number, written.plain_len);
+        }
         Some(written)
     }
 

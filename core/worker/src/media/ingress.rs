@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use sfu_channel::notification::Event;
-use sfu_proto::rtp::{ExtensionKind, Header, TransportSequence, is_rtcp, is_rtp, parse_extensions};
+use sfu_proto::rtp::{AbsSendTime, ExtensionKind, Header, TransportSequence, is_rtcp, is_rtp, parse_extensions};
 use sfu_proto::sctp::is_sctp;
 use sfu_proto::stun::is_stun;
 use sfu_reactor::udp::RecvBatch;
@@ -162,11 +162,17 @@ impl Transport {
     /// extensions say. Its sender's bandwidth estimation is told of it.
     pub(super) fn describe_rtp(&mut self, now: Instant, datagram: usize, header: Header, bytes: &[u8]) -> Packet {
         let extensions = parse_extensions(bytes, &header, &self.recv_extensions);
-        if let Some(feedback) = &mut self.congestion_feedback
-            && let Some(value) = extensions.value(ExtensionKind::TransportWideCc, bytes)
-            && let Some(TransportSequence(sequence)) = TransportSequence::decode(value)
-        {
-            feedback.handle_packet(now, header.ssrc, sequence);
+        if let Some(feedback) = &mut self.congestion_feedback {
+            let value = |kind| extensions.value(kind, bytes);
+            if feedback.estimates() {
+                if let Some(time) = value(ExtensionKind::AbsSendTime).and_then(AbsSendTime::decode) {
+                    feedback.handle_send_time(now, time, header.packet_len());
+                }
+            } else if let Some(TransportSequence(sequence)) =
+                value(ExtensionKind::TransportWideCc).and_then(TransportSequence::decode)
+            {
+                feedback.handle_packet(now, header.ssrc, sequence);
+            }
         }
         Packet {
             datagram,

@@ -23,14 +23,14 @@ impl Worker {
         let Some(consumer) = consumers.get_mut(index) else { return };
         let is_running = consumer.is_running();
         let Some(layered) = &mut consumer.layers else { return };
-        let Some(producer) = producers.get_mut(consumer.producer) else { return };
-        let best = if is_running && layered.has_stream(producer) { layered.best(now, producer) } else { None };
-        if best == layered.target() {
+        if layered.is_shared() {
+            let transport = consumer.transport;
+            self.request_share(now, transport);
             return;
         }
-        if best.is_some() && layered.is_shared() {
-            layered.request_share();
-        } else {
+        let Some(producer) = producers.get_mut(consumer.producer) else { return };
+        let best = if is_running && layered.has_stream(producer) { layered.best(now, producer) } else { None };
+        if best != layered.target() {
             self.set_target_layers(now, index, best);
         }
     }

@@ -14,6 +14,7 @@
 //! a string or reads the clock for a packet. Consumers are walked once a turn, not once a packet: with a thousand of them
 //! each is a cache miss.
 
+pub mod bandwidth;
 pub mod congestion_feedback;
 mod direct;
 mod egress;
@@ -116,6 +117,8 @@ pub struct Workspace {
     pub dirty_transports: Vec<usize>,
     /// Producers that got packets.
     pub touched_producers: Vec<usize>,
+    /// Consumers that take part in the sharing of a transport's bandwidth.
+    shares: Vec<bandwidth::Share>,
     /// About how many packets are received and to be sent at the end of the turn. The loop bounds by it what a turn does.
     pub load: usize,
     /// Packets to one destination, back to back.
@@ -138,6 +141,7 @@ impl Default for Workspace {
             changed_layers: Vec::with_capacity(64),
             dirty_transports: Vec::with_capacity(64),
             touched_producers: Vec::with_capacity(64),
+            shares: Vec::new(),
             load: 0,
             send_buffer: vec![0; SEND_BUFFER].into_boxed_slice(),
             lengths: Vec::with_capacity(64),

@@ -172,7 +172,7 @@ impl Worker {
         let max_bitrate = entity.max_incoming_bitrate;
         let producers = entity.producers.iter().filter_map(|producer| self.producers.get(*producer));
         let ssrcs: Vec<u32> = match max_bitrate {
-            0 => Vec::new(),
+            0 if !feedback.estimates() => Vec::new(),
             _ => producers.flat_map(|producer| producer.streams.iter().map(|stream| stream.ssrc())).collect(),
         };
         let mut more = true;

@@ -80,7 +80,9 @@ impl Worker {
                         }
                     }
                 }
-                // CNAMEs are known from signalling, a BYE is confirmed by it, and estimates are for a bandwidth estimator.
+                Ok(Packet::TransportCc(feedback)) => self.handle_transport_feedback(now, transport, &feedback),
+                Ok(Packet::Remb(remb)) => self.handle_remb(now, transport, remb.bitrate),
+                // CNAMEs are known from signalling, and a BYE is confirmed by it.
                 Ok(_) => {}
                 Err(error) => crate::warn!(Rtcp, "RTCP ignored: {error}"),
             }

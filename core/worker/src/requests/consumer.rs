@@ -40,6 +40,8 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
                 return Err(Refusal::type_error("wrong priority (must be higher than 0)"));
             }
             consumer.priority = request.priority;
+            let transport = consumer.transport;
+            worker.request_share(now, transport);
             Ok(Some(Reply::Priority(request)))
         }
         Request::ConsumerRequestKeyFrame => {

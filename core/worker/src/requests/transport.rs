@@ -54,6 +54,7 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
                 )));
             }
             transport.max_outgoing_bitrate = bitrate;
+            worker.bound_bandwidth(now, index);
             Ok(None)
         }
         Request::TransportSetMinOutgoingBitrate(Bitrate { bitrate }) => {
@@ -65,6 +66,7 @@ pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: R
                 )));
             }
             transport.min_outgoing_bitrate = bitrate;
+            worker.bound_bandwidth(now, index);
             Ok(None)
         }
         Request::TransportProduce(request) => produce(worker, now, index, request),
@@ -162,11 +164,11 @@ fn consume(worker: &mut Worker, now: Instant, index: usize, request: Consume) ->
     let transport = &mut worker.transports[index];
     let key = worker.consumers.vacant_key();
     transport.add_consumer(key, &mut consumer)?;
-    transport.estimates_outgoing_bitrate |= consumer.writes_transport_sequence();
     let consumed = consumer.consumed(&worker.producers[producer]);
     worker.registry.insert(&consumer.id, EntityKey::Consumer(key));
     worker.consumers.insert(consumer);
     worker.producers[producer].consumers.push(key);
+    worker.negotiate_bandwidth(now, index, key);
     if worker.transports[index].connected {
         worker.connect_consumer(now, key);
     }
@@ -274,9 +276,16 @@ fn stats(worker: &mut Worker, now: Instant, index: usize) -> TransportStat {
         rtx_recv_bitrate: traffic.rtx_received.bitrate(now),
         rtx_bytes_sent: traffic.rtx_sent.bytes(),
         rtx_send_bitrate: traffic.rtx_sent.bitrate(now),
+        probation_bytes_sent: traffic.probation_sent.bytes(),
+        probation_send_bitrate: traffic.probation_sent.bitrate(now),
         available_outgoing_bitrate: transport
-            .estimates_outgoing_bitrate
-            .then_some(transport.initial_available_outgoing_bitrate),
+            .bandwidth
+            .as_ref()
+            .map(|bandwidth| bandwidth.estimator.available_bitrate()),
+        available_incoming_bitrate: transport
+            .congestion_feedback
+            .as_ref()
+            .and_then(|feedback| feedback.available_incoming_bitrate()),
         max_incoming_bitrate: Some(transport.max_incoming_bitrate).filter(|bitrate| *bitrate > 0),
         ..TransportStat::default()
     };

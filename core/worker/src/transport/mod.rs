@@ -30,6 +30,7 @@ pub use webrtc::WebRtcTransport;
 
 use crate::consumer::Consumer;
 use crate::media::Pending;
+use crate::media::bandwidth::Bandwidth;
 use crate::media::congestion_feedback::CongestionFeedback;
 use crate::media::rtp_listener::RtpListener;
 use crate::media::send_stream::SendStream;
@@ -119,8 +120,8 @@ pub struct Transport {
     pub pending: Vec<Pending>,
     /// The last transport-wide sequence number sent.
     pub transport_sequence: u16,
-    /// Whether a consumer negotiated that the peer's feedback guides what is sent.
-    pub estimates_outgoing_bitrate: bool,
+    /// How much the peer can be sent, if a consumer negotiated that its feedback tells.
+    pub bandwidth: Option<Box<Bandwidth>>,
 
     /// Bound of what comes in, in bits per second; 0 for none.
     pub max_incoming_bitrate: u64,
@@ -162,7 +163,7 @@ impl Transport {
             last_sequence_numbers: FxHashMap::default(),
             pending: Vec::new(),
             transport_sequence: 0,
-            estimates_outgoing_bitrate: false,
+            bandwidth: None,
             max_incoming_bitrate: 0,
             max_outgoing_bitrate: 0,
             min_outgoing_bitrate: 0,

@@ -22,6 +22,8 @@ pub struct Traffic {
     pub rtx_received: RateCounter,
     /// Retransmissions that went out.
     pub rtx_sent: RateCounter,
+    /// Packets that only probe the bandwidth.
+    pub probation_sent: RateCounter,
 }
 
 impl Default for Traffic {
@@ -33,7 +35,8 @@ impl Default for Traffic {
             rtp_received: counter.clone(),
             rtp_sent: counter.clone(),
             rtx_received: counter.clone(),
-            rtx_sent: counter,
+            rtx_sent: counter.clone(),
+            probation_sent: counter,
         }
     }
 }
