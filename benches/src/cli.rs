@@ -6,15 +6,13 @@ use crate::report::{Outcome, Report};
 use crate::session::{Case, Contender, Session, Setting};
 use crate::worker::{Worker, srtp_backends};
 use crate::workload::{Mode, PACKET_LEN, Pattern};
-use crate::{generator, plot, receiver};
+use crate::{generator, output, plot, receiver};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use stage::Machine;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Measures how many packets workers forward, what that costs, and how long packets take.
 ///
@@ -95,7 +93,7 @@ pub fn main() -> Result<ExitCode> {
     let directory = tempfile::tempdir().context("no directory for temporary files can be made")?;
     let report = run(&options, directory.path())?;
     print!("{}", report.table());
-    if let Some(output) = output(&options) {
+    if let Some(output) = output::destination(options.output.as_deref(), options.quick, "forward") {
         report.write_json(&output.with_extension("json"))?;
         plot::draw(&report, &output.with_extension("svg"))?;
         println!("Written: {}", output.with_extension("{json,svg}").display());
@@ -115,10 +113,7 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
     let total: usize =
         cases.iter().map(|case| contenders.iter().filter(|contender| takes_part(contender, case)).count()).sum();
     let total = total * options.repetitions;
-    let progress = ProgressBar::new(total as u64);
-    progress
-        .set_style(ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len}, {eta} left  {wide_msg}")?);
-    progress.enable_steady_tick(Duration::from_millis(500));
+    let progress = output::progress(total)?;
 
     let mut results: HashMap<(usize, usize), Vec<Result<Run, String>>> = HashMap::new();
     for repetition in 0..options.repetitions {
@@ -243,13 +238,5 @@ pub(crate) fn short_name(worker: &Path, workers: &[PathBuf]) -> String {
     match name {
         Some(name) if alike == 1 => name.to_string_lossy().into_owned(),
         _ => worker.display().to_string(),
-    }
-}
-
-fn output(options: &Options) -> Option<PathBuf> {
-    match &options.output {
-        Some(path) => Some(path.clone()),
-        None if options.quick => None,
-        None => Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("results/forward")),
     }
 }

@@ -9,21 +9,18 @@ use crate::cli::own_worker;
 use crate::io::forwarder;
 use crate::machine::Cores;
 use crate::measure::{self, Durations, Run};
+use crate::output;
 use crate::report::Summary;
 use crate::session::{Case, Contender, Session, Setting};
-use crate::stats::Spread;
 use crate::workload::{Mode, PACKET_LEN, Pattern};
 use crate::{generator, receiver};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use stage::Machine;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Measures what each layer of an SFU adds to the price of a forwarded packet.
 ///
@@ -139,17 +136,8 @@ pub fn main() -> Result<ExitCode> {
     let directory = tempfile::tempdir().context("no directory for temporary files can be made")?;
     let report = run(&options, directory.path())?;
     print!("{}", report.markdown());
-    let output = match options.output {
-        None if options.quick => None,
-        None => Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("results/layers")),
-        given => given,
-    };
-    if let Some(path) = output {
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        for (extension, text) in [("json", json), ("md", report.markdown()), ("svg", report.picture())] {
-            let path = path.with_extension(extension);
-            fs::write(&path, text).with_context(|| format!("{} can't be written", path.display()))?;
-        }
+    if let Some(path) = output::destination(options.output.as_deref(), options.quick, "layers") {
+        output::write(&path, &report, &[("md", report.markdown()), ("svg", report.picture())])?;
         println!("\nWritten: {}", path.with_extension("{json,md,svg}").display());
     }
     let clean = report.outcomes.iter().all(|outcome| outcome.failures.is_empty());
@@ -162,10 +150,7 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
     let setting = Setting { cores, receive_trains: false, directory };
     let machine = Machine::describe();
     let total = LAYERS.len() * options.consumers.len() * options.repetitions;
-    let progress = ProgressBar::new(total as u64);
-    progress
-        .set_style(ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len}, {eta} left  {wide_msg}")?);
-    progress.enable_steady_tick(Duration::from_millis(500));
+    let progress = output::progress(total)?;
 
     let mut outcomes: Vec<Outcome> = Vec::new();
     for &consumers in &options.consumers {
@@ -255,7 +240,7 @@ impl Report {
             for Outcome { layer, summary, .. } in self.of(consumers) {
                 let (cpu, rate) = summary.as_ref().map_or(("failed".to_owned(), String::new()), |summary| {
                     let at_least = if summary.load_limited { "≥ " } else { "" };
-                    (spread(summary.ns_full, 1.0), at_least.to_owned() + &spread(summary.packets_per_second, 1e3))
+                    (summary.ns_full.show(1.0, 0), at_least.to_owned() + &summary.packets_per_second.show(1e3, 0))
                 });
                 // Writing to a String doesn't fail.
                 let _ = writeln!(text, "| {} | {} | {cpu} | {rate} |", layer.name, layer.adds);
@@ -290,8 +275,4 @@ impl Report {
         }
         .draw()
     }
-}
-
-fn spread(spread: Spread, unit: f64) -> String {
-    format!("{:.0} ({:.0}–{:.0})", spread.median / unit, spread.min / unit, spread.max / unit)
 }

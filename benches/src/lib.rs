@@ -28,6 +28,7 @@ pub mod layers;
 pub mod link;
 pub mod machine;
 pub mod measure;
+pub mod output;
 pub mod plot;
 pub mod receiver;
 pub mod report;

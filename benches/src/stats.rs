@@ -43,6 +43,13 @@ pub struct Spread {
 }
 
 impl Spread {
+    /// In a unit, with so many digits: the median, and in brackets the smallest and the greatest.
+    #[must_use]
+    pub fn show(self, unit: f64, digits: usize) -> String {
+        let [median, min, max] = [self.median, self.min, self.max].map(|value| value / unit);
+        format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
+    }
+
     /// `None` of nothing.
     #[must_use]
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {

@@ -5,14 +5,14 @@ use super::load::Clients;
 use super::pages::{Case, PAGES, Page};
 use super::report::{Outcome, Report, Run};
 use crate::machine::{Cores, pinned_to};
+use crate::output;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use stage::Machine;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Measures what the chapters' servers take for their work, and the core for the same.
 ///
@@ -60,10 +60,7 @@ pub fn main() -> Result<ExitCode> {
         .filter(|page| options.only.is_empty() || options.only.iter().any(|name| name == page.chapter))
         .collect();
     let runs: usize = pages.iter().map(|page| page.cases.len() * page.contenders.len()).sum();
-    let progress = ProgressBar::new((runs * usize::from(options.repetitions)) as u64);
-    progress
-        .set_style(ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len}, {eta} left  {wide_msg}")?);
-    progress.enable_steady_tick(Duration::from_millis(500));
+    let progress = output::progress(runs * usize::from(options.repetitions))?;
 
     let machine = Machine::describe();
     let mut clean = true;
@@ -73,12 +70,12 @@ pub fn main() -> Result<ExitCode> {
             pinned_to(cores.generator, || Ok(measure(page, &machine, &options, cores, directory.path(), &progress)))?;
         progress.suspend(|| println!("{}\n\n{}", report.chapter, report.markdown(page)));
         clean &= report.is_clean();
-        if let Some(folder) = output(&options) {
+        if let Some(folder) = output::destination(options.output.as_deref(), options.quick, "") {
             report.write(page, &folder.join(page.chapter))?;
         }
     }
     progress.finish_and_clear();
-    if let Some(folder) = output(&options) {
+    if let Some(folder) = output::destination(options.output.as_deref(), options.quick, "") {
         println!("Written to {}", folder.display());
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -156,12 +153,4 @@ fn run(contender: Contender, case: Case, operations: u64, cores: Cores, director
         latency: done.latency,
         memory,
     })
-}
-
-fn output(options: &Options) -> Option<PathBuf> {
-    match &options.output {
-        Some(path) => Some(path.clone()),
-        None if options.quick => None,
-        None => Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("results")),
-    }
 }

@@ -4,12 +4,12 @@ use super::contender::Contender;
 use super::pages::{Case, Page};
 use crate::bars::{BLUE, Bars, GREEN, GREY, Value};
 use crate::machine::Core;
+use crate::output;
 use crate::stats::{Latency, Spread};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 use stage::Machine;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 /// Everything there is to know of one chapter's comparison.
@@ -123,12 +123,7 @@ impl Report {
     /// # Errors
     /// A file can't be written.
     pub fn write(&self, page: &Page, path: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self)? + "\n";
-        for (extension, text) in [("json", json), ("md", self.markdown(page)), ("svg", self.picture(page))] {
-            let path = path.with_extension(extension);
-            fs::write(&path, text).with_context(|| format!("{} can't be written", path.display()))?;
-        }
-        Ok(())
+        output::write(path, self, &[("md", self.markdown(page)), ("svg", self.picture(page))])
     }
 
     fn outcome(&self, contender: Contender, case: &Case) -> Option<&Outcome> {
@@ -201,14 +196,10 @@ fn row(outcome: &Outcome) -> String {
     let Some(summary) = &outcome.summary else {
         return format!("| {name} | {} | | | |\n", outcome.absent.unwrap_or("failed"));
     };
-    let spread = |spread: Spread, unit: f64, digits: usize| {
-        let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| value / unit);
-        format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
-    };
     let cells = [
         name.to_owned(),
-        spread(summary.cpu_ns, 1e3, 2),
-        spread(summary.per_second, 1e3, 1),
+        summary.cpu_ns.show(1e3, 2),
+        summary.per_second.show(1e3, 1),
         format!("{:.0} / {:.0}", summary.p50.median, summary.p99.median),
         format!("{:.1}", summary.memory.median / f64::from(1 << 20)),
     ];

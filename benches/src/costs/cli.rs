@@ -3,13 +3,13 @@
 use super::measure::{self, Amounts, Cost, Run};
 use crate::cli::{own_worker, short_name};
 use crate::machine::{Cores, pinned_to};
+use crate::output;
 use crate::stats::Spread;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde::Serialize;
 use stage::Machine;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Measures what a worker takes for what is not a packet: memory, requests, peers that connect.
@@ -87,17 +87,8 @@ pub fn main() -> Result<ExitCode> {
     }
     let report = Report { machine, cores, amounts, repetitions: options.repetitions, outcomes };
     print!("{}", report.markdown());
-    let output = match options.output {
-        None if options.quick => None,
-        None => Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("results/costs")),
-        given => given,
-    };
-    if let Some(path) = output {
-        let json = serde_json::to_string_pretty(&report)? + "\n";
-        for (extension, text) in [("json", json), ("md", report.markdown())] {
-            let path = path.with_extension(extension);
-            fs::write(&path, text).with_context(|| format!("{} can't be written", path.display()))?;
-        }
+    if let Some(path) = output::destination(options.output.as_deref(), options.quick, "costs") {
+        output::write(&path, &report, &[("md", report.markdown())])?;
         println!("\nWritten: {}", path.with_extension("{json,md}").display());
     }
     let clean = report.outcomes.iter().all(|outcome| outcome.failures.is_empty());
@@ -142,8 +133,5 @@ fn tables(first: &Run, runs: &[Run]) -> String {
 }
 
 fn spread(runs: &[Run], value: impl Fn(&Run) -> f64, unit: f64, digits: usize) -> String {
-    Spread::of(runs.iter().map(value)).map_or_else(String::new, |spread| {
-        let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| value / unit);
-        format!("{median:.digits$} ({min:.digits$}–{max:.digits$})")
-    })
+    Spread::of(runs.iter().map(value)).map_or_else(String::new, |spread| spread.show(unit, digits))
 }

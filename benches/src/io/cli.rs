@@ -6,18 +6,17 @@ use super::plot;
 use super::report::{Measured, Outcome, Report};
 use crate::machine::Cores;
 use crate::measure::{self, Durations, TOLERATED_LOSS};
+use crate::output;
 use crate::session::{Case, Checks, Setting};
 use crate::workload::{Mode, PACKET_LEN, Pattern};
 use crate::{generator, receiver};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use stage::Machine;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 /// Measures what chapter 05's drivers, and the core's I/O, take to forward packets.
 ///
@@ -87,7 +86,7 @@ pub fn main() -> Result<ExitCode> {
     let directory = tempfile::tempdir().context("no directory for temporary files can be made")?;
     let report = run(&options, directory.path())?;
     print!("{}", report.markdown());
-    if let Some(output) = output(&options) {
+    if let Some(output) = output::destination(options.output.as_deref(), options.quick, "ch05") {
         report.write(&output)?;
         fs::write(output.with_extension("svg"), plot::draw(&report))?;
         println!("\nWritten: {}", output.with_extension("{json,md,svg}").display());
@@ -109,10 +108,7 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
     }
 
     let total = contenders.len() * options.subscribers.len() * options.repetitions;
-    let progress = ProgressBar::new(total as u64);
-    progress
-        .set_style(ProgressStyle::with_template("{elapsed_precise} [{bar:30}] {pos}/{len}, {eta} left  {wide_msg}")?);
-    progress.enable_steady_tick(Duration::from_millis(500));
+    let progress = output::progress(total)?;
     let mut results: HashMap<(usize, usize), Vec<Result<Measured, String>>> = HashMap::new();
     for repetition in 0..options.repetitions {
         for &consumers in &options.subscribers {
@@ -189,12 +185,4 @@ fn measure(
         Err(error) => (None, Some(format!("{error:#}"))),
     };
     Ok(Measured { run, calls_per_packet, uncounted })
-}
-
-fn output(options: &Options) -> Option<PathBuf> {
-    match &options.output {
-        Some(path) => Some(path.clone()),
-        None if options.quick => None,
-        None => Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("results/ch05")),
-    }
 }

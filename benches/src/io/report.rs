@@ -3,14 +3,14 @@
 use super::forwarder::Contender;
 use crate::machine::Cores;
 use crate::measure::{Durations, Run};
+use crate::output;
 use crate::report::Summary;
 use crate::stats::Spread;
 use crate::workload::Pattern;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 use stage::Machine;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 /// Everything there is to know of one invocation.
@@ -109,12 +109,7 @@ impl Report {
     /// # Errors
     /// A file can't be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self)? + "\n";
-        for (extension, text) in [("json", json), ("md", self.markdown())] {
-            let path = path.with_extension(extension);
-            fs::write(&path, text).with_context(|| format!("{} can't be written", path.display()))?;
-        }
-        Ok(())
+        output::write(path, self, &[("md", self.markdown())])
     }
 
     /// A table for each number of subscribers.
@@ -156,18 +151,14 @@ fn row(outcome: &Outcome) -> String {
     let microseconds = |spread: Option<Spread>| spread.map_or("-".to_owned(), |spread| format!("{:.0}", spread.median));
     let cells = [
         outcome.contender.clone(),
-        spread(summary.ns_full, 1.0),
-        spread(summary.ns_half, 1.0),
+        summary.ns_full.show(1.0, 0),
+        summary.ns_half.show(1.0, 0),
         outcome.calls_per_packet.map_or("-".to_owned(), |calls| digits(calls.median)),
-        format!("{at_least}{}", spread(summary.packets_per_second, 1e3)),
+        format!("{at_least}{}", summary.packets_per_second.show(1e3, 0)),
         format!("{:.0} / {:.0} %", summary.worker_busy.median * 100.0, summary.load_busy.median * 100.0),
         [summary.p50, summary.p99, summary.p999].map(microseconds).join(" / "),
     ];
     format!("| {} |\n", cells.join(" | "))
-}
-
-fn spread(spread: Spread, unit: f64) -> String {
-    format!("{:.0} ({:.0}–{:.0})", spread.median / unit, spread.min / unit, spread.max / unit)
 }
 
 /// Enough digits to tell small numbers apart.
