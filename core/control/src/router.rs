@@ -13,7 +13,7 @@ use sfu_channel::{ListenInfo, Protocol, RtpCapabilities, SrtpCryptoSuite};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Subscription};
 use crate::data_producer::DataProducer;
 use crate::entity::{Entity, lock, new_id};
 use crate::error::Error;
@@ -236,9 +236,7 @@ impl Router {
         if options.listen_infos.is_empty() {
             return Err(Error::WrongOption("listen_infos is empty"));
         }
-        let transport_id = new_id();
-        let entity = &self.inner.entity;
-        let events = entity.channel().subscribe(transport_id.clone());
+        let (transport_id, events) = self.announce_transport();
         let request = Request::RouterCreateWebRtcTransport(CreateWebRtcTransport {
             transport_id: transport_id.clone(),
             listen_infos: options.listen_infos,
@@ -250,15 +248,13 @@ impl Router {
                 sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: true, ..sctp }),
             },
         });
-        let dump: WebRtcTransportDump = entity.ask(request).await?;
+        let dump: WebRtcTransportDump = self.inner.entity.ask(request).await?;
         Ok(WebRtcTransport::new(self.clone(), transport_id, events, dump))
     }
 
     /// Makes a transport for plain RTP, such as ffmpeg's or GStreamer's.
     pub async fn create_plain_transport(&self, options: PlainTransportOptions) -> Result<PlainTransport, Error> {
-        let transport_id = new_id();
-        let entity = &self.inner.entity;
-        let events = entity.channel().subscribe(transport_id.clone());
+        let (transport_id, events) = self.announce_transport();
         let request = Request::RouterCreatePlainTransport(CreatePlainTransport {
             transport_id: transport_id.clone(),
             listen_info: options.listen_info,
@@ -271,7 +267,7 @@ impl Router {
                 sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: false, ..sctp }),
             },
         });
-        let dump: PlainTransportDump = entity.ask(request).await?;
+        let dump: PlainTransportDump = self.inner.entity.ask(request).await?;
         Ok(PlainTransport::new(self.clone(), transport_id, events, dump))
     }
 
@@ -283,9 +279,7 @@ impl Router {
         if options.server.closed() {
             return Err(Error::Closed);
         }
-        let transport_id = new_id();
-        let entity = &self.inner.entity;
-        let events = entity.channel().subscribe(transport_id.clone());
+        let (transport_id, events) = self.announce_transport();
         let request = Request::RouterCreateWebRtcTransportWithServer(CreateWebRtcTransportWithServer {
             transport_id: transport_id.clone(),
             web_rtc_server_id: options.server.id().to_owned(),
@@ -299,7 +293,7 @@ impl Router {
                 sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: true, ..sctp }),
             },
         });
-        let dump: WebRtcTransportDump = entity.ask(request).await?;
+        let dump: WebRtcTransportDump = self.inner.entity.ask(request).await?;
         let transport = WebRtcTransport::new(self.clone(), transport_id, events, dump);
         transport.close_with(options.server.closed_token().clone());
         Ok(transport)
@@ -307,9 +301,7 @@ impl Router {
 
     /// Makes a transport towards another router.
     pub async fn create_pipe_transport(&self, options: PipeTransportOptions) -> Result<PipeTransport, Error> {
-        let transport_id = new_id();
-        let entity = &self.inner.entity;
-        let events = entity.channel().subscribe(transport_id.clone());
+        let (transport_id, events) = self.announce_transport();
         let request = Request::RouterCreatePipeTransport(CreatePipeTransport {
             transport_id: transport_id.clone(),
             listen_info: options.listen_info,
@@ -320,8 +312,16 @@ impl Router {
                 sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: false, ..sctp }),
             },
         });
-        let dump: PipeTransportDump = entity.ask(request).await?;
+        let dump: PipeTransportDump = self.inner.entity.ask(request).await?;
         Ok(PipeTransport::new(self.clone(), transport_id, events, dump))
+    }
+
+    /// The id of a transport that is about to be made, and what will happen to it: from before the worker knows it, so that
+    /// nothing is missed.
+    fn announce_transport(&self) -> (String, Subscription) {
+        let transport_id = new_id();
+        let events = self.inner.entity.channel().subscribe(transport_id.clone());
+        (transport_id, events)
     }
 
     /// Makes an observer that tells which audio producers are loud.
