@@ -9,7 +9,9 @@ use common::media::*;
 use common::{PATIENCE, Worker};
 use openssl::base64;
 use serde_json::{Value, json};
-use sfu_proto::rtcp::{self, Ntp, Packet, ReportBlock, SenderInfo, XrBlock, write_rrtr, write_sender_report};
+use sfu_proto::rtcp::{
+    self, FeedbackBuilder, Ntp, Packet, ReportBlock, SenderInfo, XrBlock, write_rrtr, write_sender_report,
+};
 use sfu_proto::srtp::{Backend, Sender, Suite};
 
 const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
@@ -43,7 +45,7 @@ fn wait_for<T>(peer: &Peer, mut find: impl FnMut(&Packet<'_>) -> Option<T>) -> T
 #[test]
 fn transport_wide_feedback_lists_what_came_and_what_was_lost() {
     let produce = negotiated(produce("p"), &[(TRANSPORT_CC, 5)], json!({"type": "transport-cc"}));
-    let scene = Scene::with(produce, consume("c", "p"));
+    let mut scene = Scene::with(produce, consume("c", "p"));
     // Across the wrap; 0 and 3 are lost.
     for (index, wide) in [65_534_u16, 65_535, 1, 2, 4].into_iter().enumerate() {
         let packet = rtp(SENT_PT, index as u16, 0, SENT_SSRC, &vp8(index == 0, 0));
@@ -66,6 +68,31 @@ fn transport_wide_feedback_lists_what_came_and_what_was_lost() {
     assert_eq!(received, [true, true, false, true, true, false, true], "65534, 65535, 0, 1, 2, 3, 4");
     let arrivals: Vec<i64> = told.into_values().flatten().collect();
     assert!(arrivals.is_sorted() && arrivals[4] - arrivals[0] < 4 * 1000 * PATIENCE.as_secs() as i64, "{arrivals:?}");
+    let loss = scene.worker.ask("transport.getStats", "in", Value::Null)[0]["rtpPacketLossReceived"].as_f64();
+    assert!(loss.is_some_and(|loss| (0.1..0.9).contains(&loss)), "{loss:?}: 2 of 7, by one message or several");
+}
+
+#[test]
+fn what_a_receiver_reports_as_lost_is_told_to_the_library() {
+    let consume = negotiated(consume("c", "p"), &[(TRANSPORT_CC, 5)], json!({"type": "transport-cc"}));
+    let mut scene = Scene::with(produce("p"), consume);
+    scene.send(1, &vp8(true, 0));
+    scene.receiver.receive_rtp();
+    let mut loss =
+        |scene: &mut Scene| scene.worker.ask("transport.getStats", "out", Value::Null)[0]["rtpPacketLossSent"].as_f64();
+    assert_eq!(loss(&mut scene), Some(0.0));
+    let now = Instant::now();
+    let mut builder = FeedbackBuilder::new(now, 1, RECEIVED_SSRC);
+    for number in [1, 2, 4] {
+        builder.handle_packet(number, now);
+    }
+    let mut feedback = Vec::new();
+    assert!(builder.poll_feedback(&mut feedback, 1200));
+    scene.receiver.send(scene.outlet, &feedback);
+    let deadline = Instant::now() + PATIENCE;
+    while loss(&mut scene) != Some(0.25) {
+        assert!(Instant::now() < deadline, "3 is lost, one of four: {:?}", loss(&mut scene));
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ use super::loss::LossControl;
 use super::probe::{ProbeResult, Prober, Purpose};
 use super::sent::{News, SentHistory};
 use super::trendline::Usage;
-use crate::rtcp::TransportCc;
 use crate::rtcp::transport_cc::TICK_MICROS;
+use crate::rtcp::{LossHistory, TransportCc};
 use crate::stream::RateCounter;
 
 /// Below this share of the estimate the sender is limited by what it has to send; above the other one it is not.
@@ -89,6 +89,8 @@ pub struct Estimator {
     unanswered: Option<i64>,
     /// The smoothed round trip, in microseconds; it includes the time until feedback is sent.
     round_trip: Option<f64>,
+    /// What feedback has said of loss, as it was said: packets that came late count as lost.
+    reported_loss: LossHistory,
     /// Since when the delay has been steady.
     steady: Option<i64>,
     started_probing: bool,
@@ -125,6 +127,7 @@ impl Estimator {
             has_feedback: false,
             unanswered: None,
             round_trip: None,
+            reported_loss: LossHistory::default(),
             steady: None,
             started_probing: false,
             last_probe: None,
@@ -169,7 +172,10 @@ impl Estimator {
         let shift = self.follow_clock(feedback.reference_time);
         let (mut received, mut lost) = (0, 0);
         let mut newest = None;
+        let (mut reported, mut not_received) = (0, 0);
         for status in feedback.statuses() {
+            reported += 1;
+            not_received += usize::from(status.arrival.is_none());
             let arrival = status.arrival.map(|ticks| (ticks + shift) * TICK_MICROS);
             match self.sent.report(status.sequence_number, arrival.is_some()) {
                 Some(News::Missing(packet)) => {
@@ -194,6 +200,7 @@ impl Estimator {
                 None => {}
             }
         }
+        self.reported_loss.push(reported, not_received);
         self.sent.prune();
         self.has_feedback = true;
         self.unanswered = None;
@@ -255,6 +262,12 @@ impl Estimator {
     /// The ratio of packets that were last missing, 0 to 1.
     pub fn loss_ratio(&self) -> f64 {
         self.loss.ratio()
+    }
+
+    /// The ratio of packets that the last feedback packets called lost, 0 to 1: steadier than [`Estimator::loss_ratio`],
+    /// for people to look at.
+    pub fn reported_loss_ratio(&self) -> f64 {
+        self.reported_loss.ratio()
     }
 
     /// Whether less is sent than may be.

@@ -28,7 +28,7 @@ pub use report::{
     ReceiverReport, ReportBlock, ReportBlocks, SenderInfo, SenderReport, write_receiver_report, write_sender_report,
 };
 pub use sdes::{App, Bye, Sdes, write_bye, write_sdes_cname};
-pub use transport_cc::{FeedbackBuilder, TransportCc};
+pub use transport_cc::{FeedbackBuilder, LossHistory, TransportCc};
 pub use xr::{DlrrItem, DlrrItems, ExtendedReport, XrBlock, write_dlrr, write_rrtr};
 
 /// RTCP packet types.

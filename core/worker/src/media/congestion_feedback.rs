@@ -78,6 +78,11 @@ impl CongestionFeedback {
         self.remote.as_ref().filter(|remote| remote.is_known()).map(RemoteEstimator::bitrate)
     }
 
+    /// The ratio of lost packets, 0 to 1, as reported to the sender; 0 where only a bound is told.
+    pub fn loss_ratio(&self) -> f64 {
+        self.arrivals.as_ref().map_or(0.0, FeedbackBuilder::loss_ratio)
+    }
+
     /// Appends one packet about arrivals, which fills a datagram at most. Returns whether there was something to tell.
     pub fn poll_arrivals(&mut self, out: &mut Vec<u8>) -> bool {
         self.arrivals.as_mut().is_some_and(|arrivals| arrivals.poll_feedback(out, MAX_SIZE))

@@ -287,6 +287,8 @@ fn stats(worker: &mut Worker, now: Instant, index: usize) -> TransportStat {
             .as_ref()
             .and_then(|feedback| feedback.available_incoming_bitrate()),
         max_incoming_bitrate: Some(transport.max_incoming_bitrate).filter(|bitrate| *bitrate > 0),
+        rtp_packet_loss_received: transport.congestion_feedback.as_ref().map(|feedback| feedback.loss_ratio()),
+        rtp_packet_loss_sent: transport.bandwidth.as_ref().map(|bandwidth| bandwidth.estimator.reported_loss_ratio()),
         ..TransportStat::default()
     };
     match &transport.kind {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{FMT, LARGE_DELTA, NOT_RECEIVED, SMALL_DELTA, TICK_MICROS, TICKS_PER_REFERENCE};
+use super::{FMT, LARGE_DELTA, LossHistory, NOT_RECEIVED, SMALL_DELTA, TICK_MICROS, TICKS_PER_REFERENCE};
 use crate::rtcp::{packet_type, write_packet};
 use crate::rtp::ExtendedSequence;
 
@@ -34,6 +34,7 @@ pub struct FeedbackBuilder {
     confirms_restart: Option<u16>,
     /// Arrival of the last packet reported, for a feedback that has only losses.
     last_arrival: i64,
+    loss: LossHistory,
     symbols: Vec<u8>,
     deltas: Vec<u8>,
 }
@@ -52,6 +53,7 @@ impl FeedbackBuilder {
             next: 0,
             confirms_restart: None,
             last_arrival: 0,
+            loss: LossHistory::default(),
             symbols: Vec::new(),
             deltas: Vec::new(),
         }
@@ -136,6 +138,8 @@ impl FeedbackBuilder {
         }
         self.last_arrival = clock;
         self.write(out, reference);
+        let lost = self.symbols.iter().filter(|&&symbol| symbol == NOT_RECEIVED).count();
+        self.loss.push(self.symbols.len(), lost);
         self.feedback_count = self.feedback_count.wrapping_add(1);
         self.next += self.symbols.len() as i64;
         while self.next - self.base > HISTORY {
@@ -143,6 +147,11 @@ impl FeedbackBuilder {
             self.base += 1;
         }
         true
+    }
+
+    /// The ratio of packets that the last feedback packets called lost, 0 to 1.
+    pub fn loss_ratio(&self) -> f64 {
+        self.loss.ratio()
     }
 
     fn write(&self, out: &mut Vec<u8>, reference: i64) {
@@ -226,6 +235,7 @@ mod tests {
         assert!(!builder.poll_feedback(&mut out, 1200));
         let expected = [(65534, Some(400)), (65535, Some(412)), (0, Some(408)), (1, None), (2, Some(416))];
         assert_eq!(statuses(&out), expected);
+        assert!((builder.loss_ratio() - 0.2).abs() < 1e-6);
 
         // The missing one arrives late: it is reported, with those after it.
         out.clear();

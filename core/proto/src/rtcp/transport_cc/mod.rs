@@ -8,8 +8,10 @@
 //! ```
 
 mod builder;
+mod loss;
 
 pub use builder::FeedbackBuilder;
+pub use loss::LossHistory;
 
 use super::Reader;
 
