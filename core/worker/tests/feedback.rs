@@ -78,7 +78,7 @@ fn what_a_receiver_reports_as_lost_is_told_to_the_library() {
     let mut scene = Scene::with(produce("p"), consume);
     scene.send(1, &vp8(true, 0));
     scene.receiver.receive_rtp();
-    let mut loss =
+    let loss =
         |scene: &mut Scene| scene.worker.ask("transport.getStats", "out", Value::Null)[0]["rtpPacketLossSent"].as_f64();
     assert_eq!(loss(&mut scene), Some(0.0));
     let now = Instant::now();
