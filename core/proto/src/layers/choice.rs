@@ -46,6 +46,11 @@ impl Chooser {
         self.current
     }
 
+    /// The number of the key frame that references can reach back to, if any comes near it.
+    pub(super) fn first_frame(&self) -> Option<u16> {
+        self.frames.first
+    }
+
     /// A stream begins, with a key frame.
     pub(super) fn begin(&mut self, wanted: Layers) {
         *self = Chooser { current: wanted, ..Chooser::new(self.independent) };
@@ -65,11 +70,11 @@ impl Chooser {
     /// By the decode targets of the dependency descriptor.
     fn choose_by_target(&mut self, frame: &Descriptor, wanted: Layers, arrival: Arrival) -> bool {
         if frame.has_structure && arrival == Arrival::FirstOfPicture {
-            self.frames = Frames::default();
+            self.frames = Frames::beginning_with(frame.frame_number);
             self.joined = LayerSet::default();
         }
         let is_newest = self.frames.advance(frame.frame_number);
-        let is_decodable = self.frames.has_all(frame.frame_number, frame.references);
+        let is_decodable = self.frames.has_all(frame.frame_number, &frame.references);
         if is_newest && arrival != Arrival::Late {
             let switches = if is_decodable { frame.switches.0 } else { 0 };
             // Within a picture the spatial layer stays: its end has been marked for the receiver, or will be.
@@ -92,14 +97,15 @@ impl Chooser {
                 self.current = Layers { spatial, temporal };
             }
         }
-        let forwarded = frame.present.contains(self.current.spatial, self.current.temporal);
-        self.frames.set_usable(frame.frame_number, forwarded && is_decodable);
-        if forwarded && is_decodable {
-            self.joined.0 |= frame.switches.0;
-        }
-        if !forwarded {
-            self.joined.0 &= !frame.present.0;
-        }
+        let is_part = frame.present.contains(self.current.spatial, self.current.temporal);
+        let forwarded = is_part && is_decodable;
+        self.frames.set_usable(frame.frame_number, forwarded);
+        self.joined.0 = match (is_part, is_decodable) {
+            (true, true) => self.joined.0 | frame.switches.0,
+            // A target can be joined where an encoder that has left out frames still refers to older ones of its layers.
+            (true, false) => self.joined.0 & !(frame.present.0 & !frame.discardable.0),
+            (false, _) => self.joined.0 & !frame.present.0,
+        };
         forwarded
     }
 
@@ -153,43 +159,86 @@ impl Chooser {
     }
 }
 
+/// How many frames back it is known whether a receiver has them: some seconds of all layers. An encoder that leaves out
+/// frames of a layer (libaom does) refers to older ones of it.
+const WINDOW: usize = 1024;
+
+/// Farther back than the dependency descriptor can tell.
+const MAX_REACH: u16 = 0x4000;
+
 /// Which of the last frames a receiver has, or may still get, and can decode.
 #[derive(Clone, Copy, Debug, Default)]
 struct Frames {
-    newest: Option<u16>,
-    /// Bit `n` stands for the frame `n` before the newest.
-    usable: u64,
+    /// The key frame that they follow. What refers to a frame before it means the key frame itself, which has taken the
+    /// place of all that a decoder had kept: Chromium's descriptors do where the encoder has left out a frame since.
+    first: Option<u16>,
+    newest: u16,
+    /// A bit for each frame, at its number modulo the window.
+    usable: [u64; WINDOW / 64],
 }
 
 impl Frames {
+    /// Nothing is known of the frames before this one.
+    fn beginning_with(frame_number: u16) -> Frames {
+        Frames { first: Some(frame_number), newest: frame_number, usable: [0; WINDOW / 64] }
+    }
+
     /// A frame has come. Those between it and the newest so far may still come. Says whether it is the newest itself.
     fn advance(&mut self, frame_number: u16) -> bool {
-        let Some(newest) = self.newest else {
-            self.newest = Some(frame_number);
-            return true;
-        };
-        let ahead = seq::diff(frame_number, newest);
+        if self.first.is_none() {
+            *self = Frames::beginning_with(frame_number);
+        }
+        let ahead = seq::diff(frame_number, self.newest);
         if ahead <= 0 {
             return ahead == 0;
         }
-        self.newest = Some(frame_number);
-        self.usable = match ahead {
-            1..64 => self.usable << ahead | ((1 << ahead) - 2),
-            _ => 0,
-        };
+        if ahead as usize >= WINDOW {
+            self.usable = [0; WINDOW / 64];
+        } else {
+            for skipped in 1..=ahead as u16 {
+                self.set(self.newest.wrapping_add(skipped), true);
+            }
+        }
+        self.newest = frame_number;
+        // No reference reaches back so far; the numbers may wrap.
+        if self.first.is_some_and(|first| frame_number.wrapping_sub(first) > MAX_REACH) {
+            self.first = Some(frame_number.wrapping_sub(MAX_REACH));
+        }
         true
     }
 
+    fn set(&mut self, frame_number: u16, usable: bool) {
+        let (word, bit) = place(frame_number);
+        self.usable[word] = self.usable[word] & !(1 << bit) | u64::from(usable) << bit;
+    }
+
     fn set_usable(&mut self, frame_number: u16, usable: bool) {
-        if let Some(age @ 0..64) = self.newest.map(|newest| seq::diff(newest, frame_number)) {
-            self.usable = self.usable & !(1 << age) | u64::from(usable) << age;
+        if (0..WINDOW as i32).contains(&seq::diff(self.newest, frame_number)) {
+            self.set(frame_number, usable);
         }
     }
 
     /// Whether all references of a frame are to usable frames.
-    fn has_all(&self, frame_number: u16, references: References) -> bool {
-        let Some(age @ 0..63) = self.newest.map(|newest| seq::diff(newest, frame_number)) else { return false };
-        let within = references.near << (age + 1) >> (age + 1) == references.near;
-        !references.far && within && references.near << (age + 1) & !self.usable == 0
+    fn has_all(&self, frame_number: u16, references: &References) -> bool {
+        let reach = self.reach(frame_number);
+        let is_usable = |difference: &u16| {
+            let reference = frame_number.wrapping_sub(*difference);
+            let (word, bit) = place(reference);
+            let is_known = (0..WINDOW as i32).contains(&seq::diff(self.newest, reference));
+            is_known && self.usable[word] >> bit & 1 != 0
+        };
+        let mut near = references.differences().iter().filter(|difference| **difference <= reach);
+        !references.has_more && near.all(is_usable)
     }
+
+    /// How far back a frame's references can reach.
+    fn reach(&self, frame_number: u16) -> u16 {
+        // Of a frame of before this is more than any reference has.
+        self.first.map_or(u16::MAX, |first| frame_number.wrapping_sub(first))
+    }
+}
+
+fn place(frame_number: u16) -> (usize, u32) {
+    let place = usize::from(frame_number) % WINDOW;
+    (place / 64, (place % 64) as u32)
 }

@@ -9,7 +9,7 @@ use super::pictures::{Picture, Pictures};
 use super::timeline::{SenderClock, Timeline};
 use crate::codec::PayloadInfo;
 use crate::rtp::SequenceMapper;
-use crate::rtp::seq::timestamp_newer;
+use crate::rtp::seq::{self, timestamp_newer};
 
 /// Where the spatial layers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Input<'a> {
     pub timestamp: u32,
     /// Its marker bit.
     pub marker: bool,
+    /// The caller keeps it, so that it can be sent after the next one has come: see [`Forwarder::poll_released`].
+    pub is_kept: bool,
     /// What its payload is.
     pub info: &'a PayloadInfo,
 }
@@ -65,6 +67,31 @@ pub struct Rewrite {
     pub frame_number: u16,
     /// Layers of the decode target that is forwarded, if the dependency descriptor must tell the active ones.
     pub forwarded: Option<(u8, u8)>,
+    /// How many frames back the dependency descriptor's references may be, if some are farther.
+    pub reach: Option<u16>,
+}
+
+/// A packet that came before, and is to be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// The input that it is of, as the source of an [`Origin`](crate::rtp::Origin).
+    pub source: u16,
+    /// Its number there.
+    pub sequence_number: u16,
+    /// How to send it.
+    pub output: Output,
+}
+
+/// The last packet of a frame that waits for what comes next: if its picture has no frame of a higher layer for the
+/// receiver, the packet must say that the picture ends.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    packet: Released,
+    /// The input's timestamp.
+    timestamp: u32,
+    spatial: u8,
+    /// The number of the packet that tells how it goes on.
+    next: u16,
 }
 
 /// Forwards one stream of a simulcast, or some layers of a stream, to one receiver.
@@ -93,6 +120,8 @@ pub struct Forwarder {
     /// A key frame was left alone since it came too far behind; the next one is not.
     insists: bool,
     wants_key_frame: bool,
+    waiting: Option<Waiting>,
+    released: Option<Released>,
 }
 
 /// Names an input in 16 bits: its stream, and the low bits of its epoch.
@@ -121,6 +150,8 @@ impl Forwarder {
             told: None,
             insists: false,
             wants_key_frame: false,
+            waiting: None,
+            released: None,
         }
     }
 
@@ -166,9 +197,81 @@ impl Forwarder {
         std::mem::take(&mut self.wants_key_frame)
     }
 
-    /// Decides about a packet: how to send it, or `None` for not at all. `sequence` numbers what is sent to the receiver;
-    /// `clock` knows the last sender report of a stream.
+    /// Decides about a packet: how to send it, or `None` for not at all, or not yet. Before it is sent,
+    /// [`poll_released`](Self::poll_released) must be asked. `sequence` numbers what is sent to the receiver; `clock` knows
+    /// the last sender report of a stream.
     pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        sequence: &mut SequenceMapper,
+        packet: &Input<'_>,
+        clock: impl Fn(u8) -> Option<SenderClock>,
+    ) -> Option<Output> {
+        let waiting = self.waiting.take();
+        let output = self.forward(now, sequence, packet, clock);
+        if let Some(waiting) = waiting {
+            self.go_on(waiting, packet, output.is_some());
+        }
+        let output = output?;
+        if self.must_wait(sequence, packet, &output) {
+            let source = source_of(packet.stream, packet.epoch);
+            self.waiting = Some(Waiting {
+                packet: Released { source, sequence_number: packet.sequence_number, output },
+                timestamp: packet.timestamp,
+                spatial: packet.info.spatial_layer,
+                next: packet.sequence_number.wrapping_add(1),
+            });
+            return None;
+        }
+        Some(output)
+    }
+
+    /// A packet that waited to be sent until the last one came; it goes out before that one.
+    pub fn poll_released(&mut self) -> Option<Released> {
+        self.released.take()
+    }
+
+    /// Whether a packet that is to be sent waits. Encoders leave out frames of layers when they run out of bits (libaom
+    /// does, of each layer for itself), so that a picture may have no frame of the layer that is to end it. Receivers
+    /// decode no picture whose end is not marked.
+    fn must_wait(&mut self, sequence: &SequenceMapper, packet: &Input<'_>, output: &Output) -> bool {
+        let info = packet.info;
+        let is_last = info.ends_frame && !output.rewrite.marker && self.tells_layers(info);
+        if !packet.is_kept || !is_last || output.sequence_number != sequence.max_output() {
+            return false;
+        }
+        let picture = self.pictures.find(source_of(packet.stream, packet.epoch), packet.timestamp);
+        picture.is_some_and(|picture| info.spatial_layer < picture.ends_with)
+    }
+
+    /// The packet after one that waits has come. If it is the very next one of the stream, it tells whether the picture goes
+    /// on for the receiver.
+    fn go_on(&mut self, mut waiting: Waiting, packet: &Input<'_>, is_forwarded: bool) {
+        let source = source_of(packet.stream, packet.epoch);
+        let is_same_source = source == waiting.packet.source;
+        if is_same_source && seq::diff(packet.sequence_number, waiting.next) < 0 {
+            self.waiting = Some(waiting);
+            return;
+        }
+        let is_next = is_same_source && packet.sequence_number == waiting.next;
+        let is_same_picture = packet.timestamp == waiting.timestamp;
+        if is_next && let Some(picture) = self.pictures.find(source, waiting.timestamp) {
+            let spatial = packet.info.spatial_layer;
+            if is_same_picture && !is_forwarded && spatial < picture.ends_with {
+                waiting.next = waiting.next.wrapping_add(1);
+                self.waiting = Some(waiting);
+                return;
+            }
+            if !is_same_picture || !is_forwarded {
+                picture.end_with(waiting.spatial);
+                waiting.packet.output.rewrite.marker = true;
+                self.is_complete |= !is_forwarded;
+            }
+        }
+        self.released = Some(waiting.packet);
+    }
+
+    fn forward(
         &mut self,
         now: Instant,
         sequence: &mut SequenceMapper,
@@ -293,8 +396,9 @@ impl Forwarder {
                 (Arrival::Late, Some(before)) => before.offsets_after,
                 _ => self.numbers.offsets(),
             };
-            let picture = Picture::new(source, packet.timestamp, self.timeline.offset(), offsets, layers);
-            self.pictures.push(picture);
+            let offset = self.timeline.offset();
+            let first_frame = self.chooser.first_frame();
+            self.pictures.push(Picture::new(source, packet.timestamp, offset, offsets, first_frame, layers));
             if !forwarded && arrival == Arrival::FirstOfPicture {
                 self.numbers.leave_out(info);
             }
@@ -304,6 +408,7 @@ impl Forwarder {
         if forwarded && !picture.is_forwarded() {
             // From here on its packets must stay the same, whenever they are sent again.
             picture.layers = layers;
+            picture.ends_with = layers.spatial;
             picture.announces = arrival != Arrival::Late && self.announced != Some(layers);
             if picture.announces {
                 self.announced = Some(layers);
@@ -319,10 +424,7 @@ impl Forwarder {
     fn rewrite(&self, picture: &Picture, packet: &Input<'_>) -> Rewrite {
         let info = packet.info;
         let offsets = picture.offsets;
-        let ends_picture = self.kind != Kind::Simulcast
-            && info.ends_frame
-            && (info.has_spatial_layer || info.dependency.is_some())
-            && info.spatial_layer == picture.layers.spatial;
+        let ends_picture = info.ends_frame && self.tells_layers(info) && info.spatial_layer == picture.ends_with;
         let tells_targets =
             info.dependency.is_some_and(|dependency| picture.announces || dependency.active_decode_targets.is_some());
         Rewrite {
@@ -334,7 +436,16 @@ impl Forwarder {
                 .dependency
                 .map_or(0, |dependency| dependency.frame_number.wrapping_sub(offsets.frame_number)),
             forwarded: tells_targets.then_some((picture.layers.spatial, picture.layers.temporal)),
+            reach: info.dependency.and_then(|dependency| {
+                let reach = dependency.frame_number.wrapping_sub(picture.first_frame?);
+                dependency.references.exceed(reach).then_some(reach)
+            }),
         }
+    }
+
+    /// Whether a packet of this kind tells its layer in a stream of several.
+    fn tells_layers(&self, info: &PayloadInfo) -> bool {
+        self.kind != Kind::Simulcast && (info.has_spatial_layer || info.dependency.is_some())
     }
 
     /// What is shown as current when this packet's frame is forwarded.

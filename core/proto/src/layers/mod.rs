@@ -16,6 +16,14 @@
 //! "Forwarded completely" is meant by references: a frame can be decoded if all frames that it refers to were forwarded and
 //! could be. Frames that were lost on the way here count as forwarded: they may still come.
 //!
+//! Encoders that run out of bits leave out frames (libaom does so of each spatial layer for itself), and the promises of the
+//! dependency descriptor don't hold then. A frame of a joined target may refer to a frame from before that was joined: it is
+//! left out. It may refer to one from before the key frame, which the receiver never got and which, as the key frame has
+//! taken its place in the decoder, it does not need: that reference is not sent. And a picture may have no frame of the
+//! spatial layer that was to end it: so the last packet of a lower layer's frame waits for the packet behind it
+//! ([`Forwarder::poll_released`]), which comes at once or is that of another picture, and is marked if the receiver gets
+//! nothing else of the picture. libwebrtc decodes no picture whose end is not marked, and none that refers to such a one.
+//!
 //! All packets of a frame share its fate in whatever order they come; what was decided of the last pictures is remembered,
 //! so that a packet can be sent again as it was. Memory is bounded, and nothing is allocated for a packet.
 //!
@@ -29,7 +37,7 @@ mod numbers;
 mod pictures;
 mod timeline;
 
-pub use forwarder::{Forwarder, Input, Kind, Output, Rewrite};
+pub use forwarder::{Forwarder, Input, Kind, Output, Released, Rewrite};
 pub use timeline::SenderClock;
 
 /// A spatial and a temporal layer, from 0.

@@ -22,8 +22,12 @@ pub(super) struct Picture {
     pub(super) offsets: Offsets,
     /// What is taken from those of the next picture.
     pub(super) offsets_after: Offsets,
-    /// The layers that were being forwarded with its first frame. The spatial one is that which ends the picture.
+    /// The number of the key frame that its references can reach back to, if they come near it.
+    pub(super) first_frame: Option<u16>,
+    /// The layers that were being forwarded with its first frame.
     pub(super) layers: Layers,
+    /// The spatial layer that ends it: that one, or a lower one if it turned out that the picture has no more.
+    pub(super) ends_with: u8,
     /// The receiver must be told with it which layers those are.
     pub(super) announces: bool,
     /// Bit mask of the spatial layers that were decided about.
@@ -33,14 +37,23 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    pub(super) fn new(source: u16, timestamp: u32, timestamp_offset: u32, offsets: Offsets, layers: Layers) -> Picture {
+    pub(super) fn new(
+        source: u16,
+        timestamp: u32,
+        timestamp_offset: u32,
+        offsets: Offsets,
+        first_frame: Option<u16>,
+        layers: Layers,
+    ) -> Picture {
         Picture {
             source,
             timestamp,
             timestamp_offset,
             offsets,
             offsets_after: offsets,
+            first_frame,
             layers,
+            ends_with: layers.spatial,
             announces: false,
             decided: 0,
             forwarded: 0,
@@ -56,6 +69,12 @@ impl Picture {
     /// Whether any of its frames is forwarded.
     pub(super) fn is_forwarded(&self) -> bool {
         self.forwarded != 0
+    }
+
+    /// It ends with this spatial layer: what else comes of it is not forwarded any more.
+    pub(super) fn end_with(&mut self, spatial: u8) {
+        self.ends_with = spatial;
+        self.decided |= !(bit(spatial) | (bit(spatial) - 1));
     }
 
     pub(super) fn decide(&mut self, spatial: u8, forwarded: bool) {

@@ -65,9 +65,9 @@ fn by_descriptor(capture: &Capture, forwarded: &[Forwarded<'_>]) {
             }
         }
         last = Some(frame.frame_number);
-        assert!(!frame.references.far, "{}", told());
-        for age in (0..64u16).filter(|age| frame.references.near >> age & 1 != 0) {
-            let reference = frame.frame_number.wrapping_sub(age + 1);
+        assert!(!frame.references.has_more, "{}", told());
+        for difference in frame.references.differences() {
+            let reference = frame.frame_number.wrapping_sub(*difference);
             assert!(frames.contains(&reference), "frame {} refers to {reference}, {}", frame.frame_number, told());
         }
         frames.insert(frame.frame_number);

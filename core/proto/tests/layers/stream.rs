@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sfu_proto::codec::dependency_descriptor::{MAX_LEN, Parser};
+use sfu_proto::codec::dependency_descriptor::{Changes, MAX_LEN, Parser};
 use sfu_proto::codec::{Codec, Inspector, PayloadInfo};
-use sfu_proto::layers::{Forwarder, Input, Kind, Layers, SenderClock};
+use sfu_proto::layers::{Forwarder, Input, Kind, Layers, Output, Released, Rewrite, SenderClock};
 use sfu_proto::rtcp::Ntp;
 use sfu_proto::rtp::{ExtensionIds, ExtensionKind, Header, SequenceMapper, parse_extensions};
 
@@ -79,6 +79,29 @@ impl Capture {
         self.kind != Kind::Simulcast || packet.stream == spatial
     }
 
+    /// Which packet it is that waited.
+    fn find(&self, released: &Released) -> usize {
+        let (stream, _) = Forwarder::stream_and_epoch(released.source);
+        let is_it =
+            |packet: &Received| packet.stream == stream && packet.header.sequence_number == released.sequence_number;
+        self.packets.iter().position(is_it).expect("it came before")
+    }
+
+    /// A packet as it is sent.
+    fn forwarded(&self, at: usize, output: &Output, parser: &Parser) -> Forwarded<'_> {
+        let packet = &self.packets[at];
+        let Rewrite { picture_id, tl0_pic_idx, frame_number, forwarded, reach, timestamp, marker } = output.rewrite;
+        let mut payload = packet.payload.clone();
+        packet.info.descriptor.set_numbers(&mut payload, picture_id, tl0_pic_idx);
+        let dependency = packet.dependency.as_ref().map(|value| {
+            let mut out = [0; MAX_LEN];
+            let len = parser.rewrite(value, &Changes { frame_number, forwarded, reach }, &mut out).unwrap();
+            out[..len].to_vec()
+        });
+        let sequence_number = output.sequence_number;
+        Forwarded { at, input: packet, sequence_number, timestamp, marker, payload, dependency }
+    }
+
     fn clock(&self, stream: u8) -> Option<SenderClock> {
         self.starts.get(usize::from(stream)).map(|timestamp| SenderClock { ntp: Ntp(1 << 40), timestamp: *timestamp })
     }
@@ -126,27 +149,12 @@ pub fn run_in_order<'a>(
         }
         let input = described(packet);
         let now = start + Duration::from_millis(place as u64 * 5);
-        let Some(output) = forwarder.handle_packet(now, &mut sequence, &input, |stream| capture.clock(stream)) else {
-            continue;
-        };
-        let rewrite = output.rewrite;
-        let mut payload = packet.payload.clone();
-        packet.info.descriptor.set_numbers(&mut payload, rewrite.picture_id, rewrite.tl0_pic_idx);
-        let dependency = packet.dependency.as_ref().map(|value| {
-            let mut out = [0; MAX_LEN];
-            let len = parser.rewrite(value, rewrite.frame_number, rewrite.forwarded, &mut out).unwrap();
-            out[..len].to_vec()
-        });
-        rewrites.push((at, output));
-        forwarded.push(Forwarded {
-            at,
-            input: packet,
-            sequence_number: output.sequence_number,
-            timestamp: rewrite.timestamp,
-            marker: rewrite.marker,
-            payload,
-            dependency,
-        });
+        let output = forwarder.handle_packet(now, &mut sequence, &input, |stream| capture.clock(stream));
+        let released = forwarder.poll_released().map(|released| (capture.find(&released), released.output));
+        for (at, output) in released.into_iter().chain(output.map(|output| (at, output))) {
+            rewrites.push((at, output));
+            forwarded.push(capture.forwarded(at, &output, parser));
+        }
     }
     for (at, output) in rewrites {
         let origin = sequence.to_input(output.sequence_number).unwrap();
@@ -165,6 +173,7 @@ fn described(packet: &Received) -> Input<'_> {
         sequence_number: packet.header.sequence_number,
         timestamp: packet.header.timestamp,
         marker: packet.header.marker,
+        is_kept: true,
         info: &packet.info,
     }
 }

@@ -12,7 +12,10 @@ use sfu_reactor::udp::{RecvBatch, Sent};
 use super::history::Stamps;
 use super::layers::Rewritten;
 use super::send_stream::{Rtx, SendStream};
-use super::{Pending, Source};
+use super::{Pending, Source, StoredPacket};
+use crate::channel::Output;
+use crate::clock::Clock;
+use crate::consumer::Consumer;
 use crate::producer::Producer;
 use crate::sockets::Socket;
 use crate::transport::{Protection, Transport};
@@ -27,8 +30,7 @@ const KEPT_PENDING: usize = 256;
 
 /// A packet to send: its bytes, and what is known about them.
 pub(super) struct Input<'a> {
-    /// The packet as it came; of one of several layers that is sent for the first time, with the numbers in its payload
-    /// rewritten.
+    /// The packet as it came; of one of several layers that is sent at once, with the numbers in its payload rewritten.
     pub bytes: &'a [u8],
     /// Its header.
     pub header: &'a Header,
@@ -67,6 +69,8 @@ struct Outgoing {
     rtx: Option<Rtx>,
     /// It was sent before, or should have been.
     is_again: bool,
+    /// Its bytes are those of the producer: what is rewritten in the payload must still be.
+    is_stored: bool,
     stamps: Stamps,
 }
 
@@ -141,7 +145,6 @@ impl Worker {
             None => transport.is_direct().then_some(Sink::Library),
         };
         if let Some(sink) = sink {
-            let is_direct = matches!(sink, Sink::Library);
             let mut train = Train {
                 sink,
                 protection: &mut transport.protection,
@@ -164,8 +167,14 @@ impl Worker {
                             let Some(packet) = media.packets.get(*index) else { continue };
                             let (own, sent) = if consumer.layers.is_some() {
                                 let Some(info) = media.infos.get(packet.info) else { continue };
+                                let decision = consumer.decide(now, producer, packet, info);
+                                if let Some(released) = consumer.poll_released() {
+                                    let sent = train.push_stored(consumer, producer, &released);
+                                    train.follow(clock, output, consumer, 0, sent);
+                                }
+                                let Some(decision) = decision else { continue };
                                 let (_, datagram) = batch.datagram_mut(packet.datagram);
-                                (0, train.push_layered(now, consumer, producer, packet, info, datagram))
+                                (0, train.push_layered(consumer, producer, packet, info, &decision, datagram))
                             } else {
                                 let Some(own) = consumer.stream_for(packet.stream) else { continue };
                                 let Some(stream) = consumer.stream_mut(own) else { continue };
@@ -177,54 +186,17 @@ impl Worker {
                                     payload_type: packet.payload_type,
                                     rewritten: None,
                                 };
-                                (own, train.push_new(now, stream, sequence_number, &input))
+                                (own, train.push_new(stream, sequence_number, &input))
                             };
-                            if let Some(written) = sent
-                                && !consumer.trace.is_empty()
-                            {
-                                Self::trace_sent(clock, output, now, consumer, own, &written, packet.key_frame);
-                            }
-                            if is_direct && !train.written().is_empty() {
-                                output.notify_with_payload(&consumer.id, PayloadEvent::Rtp, train.written());
-                                train.clear();
-                            }
+                            train.follow(clock, output, consumer, own, sent.map(|sent| (sent, packet.key_frame)));
                         }
                         if consumer.layers.as_ref().is_some_and(|layered| layered.forwarder.has_news()) {
                             media.changed_layers.push(*consumer_index);
                         }
                     }
-                    Source::Stored { stream: own, origin, sequence_number } => {
-                        let Some((index, epoch)) = consumer.origin(*own, origin.source) else { continue };
-                        let Some(stream) = producer.streams.get(index) else { continue };
-                        // In another epoch the number is another packet's.
-                        let is_same =
-                            stream.epoch() == epoch || consumer.layers.is_some() && stream.epoch() & 0x0fff == epoch;
-                        let stored = stream.stored.as_ref().filter(|_| is_same);
-                        let Some(stored) = stored.and_then(|stored| stored.get(now, origin.sequence_number)) else {
-                            continue;
-                        };
-                        let Some((header, extensions, payload_type)) = describe(stored.bytes, producer) else {
-                            continue;
-                        };
-                        let (header, extensions) = (&header, &extensions);
-                        let rewritten = consumer.recall(stream, origin.source, header, extensions, stored.bytes);
-                        if consumer.layers.is_some() && rewritten.is_none() {
-                            continue;
-                        }
-                        let rewritten = rewritten.as_ref();
-                        let input = Input { bytes: stored.bytes, header, extensions, payload_type, rewritten };
-                        let Some(sender) = consumer.stream_mut(*own) else { continue };
-                        let sent = train.push_again(sender, *sequence_number, &input);
-                        if let Some(written) = sent
-                            && !consumer.trace.is_empty()
-                        {
-                            let key_frame = stream.begins_key_frame(header, extensions, stored.bytes);
-                            Self::trace_sent(clock, output, now, consumer, *own, &written, key_frame);
-                        }
-                        if is_direct && !train.written().is_empty() {
-                            output.notify_with_payload(&consumer.id, PayloadEvent::Rtp, train.written());
-                            train.clear();
-                        }
+                    Source::Stored(stored) => {
+                        let sent = train.push_stored(consumer, producer, stored);
+                        train.follow(clock, output, consumer, stored.stream, sent);
                     }
                 }
             }
@@ -305,29 +277,40 @@ pub(super) struct Train<'a> {
 }
 
 impl Train<'_> {
-    /// Writes a packet that has not been sent before.
+    /// Writes a packet that has come just now.
     pub(super) fn push_new(
         &mut self,
-        now: Instant,
         stream: &mut SendStream,
         sequence_number: u16,
         input: &Input<'_>,
     ) -> Option<Written> {
+        self.push_first(stream, sequence_number, input, false)
+    }
+
+    /// Writes a packet that has not been sent before.
+    fn push_first(
+        &mut self,
+        stream: &mut SendStream,
+        sequence_number: u16,
+        input: &Input<'_>,
+        is_stored: bool,
+    ) -> Option<Written> {
         let stamps = self.stamps(stream);
-        let outgoing = Outgoing { sequence_number, rtx: None, is_again: false, stamps };
+        let outgoing = Outgoing { sequence_number, rtx: None, is_again: false, is_stored, stamps };
         let written = self.push(stream, input, outgoing)?;
         self.totals.rtp_bytes += written.len;
         stream.remember(sequence_number, stamps);
-        stream.sent.handle_packet(now, input.timestamp(), written.len, input.header.payload_len());
+        stream.sent.handle_packet(self.now, input.timestamp(), written.len, input.header.payload_len());
         Some(written)
     }
 
     /// Writes a packet again: on the retransmission stream, or as it was to the byte.
     fn push_again(&mut self, stream: &mut SendStream, sequence_number: u16, input: &Input<'_>) -> Option<Written> {
-        let outgoing = match stream.next_rtx() {
-            Some(rtx) => Outgoing { sequence_number, rtx: Some(rtx), is_again: true, stamps: self.stamps(stream) },
-            None => Outgoing { sequence_number, rtx: None, is_again: true, stamps: stream.recall(sequence_number)? },
+        let (rtx, stamps) = match stream.next_rtx() {
+            Some(rtx) => (Some(rtx), self.stamps(stream)),
+            None => (None, stream.recall(sequence_number)?),
         };
+        let outgoing = Outgoing { sequence_number, rtx, is_again: true, is_stored: true, stamps };
         let written = self.push(stream, input, outgoing)?;
         let total = if outgoing.rtx.is_some() { &mut self.totals.rtx_bytes } else { &mut self.totals.rtp_bytes };
         *total += written.len;
@@ -340,6 +323,57 @@ impl Train<'_> {
             *self.transport_sequence = self.transport_sequence.wrapping_add(1);
         }
         Stamps { abs_send_time: self.abs_send_time, transport_sequence: self.transport_sequence.to_be_bytes() }
+    }
+
+    /// Writes a packet that is stored. Says besides whether a key frame begins with it.
+    fn push_stored(
+        &mut self,
+        consumer: &mut Consumer,
+        producer: &Producer,
+        packet: &StoredPacket,
+    ) -> Option<(Written, bool)> {
+        let StoredPacket { stream: own, origin, sequence_number, is_new } = *packet;
+        let (index, epoch) = consumer.origin(own, origin.source)?;
+        let stream = producer.streams.get(index)?;
+        // In another epoch the number is another packet's.
+        let is_same = stream.epoch() == epoch || consumer.layers.is_some() && stream.epoch() & 0x0fff == epoch;
+        let stored = stream.stored.as_ref().filter(|_| is_same)?.get(self.now, origin.sequence_number)?;
+        let (header, extensions, payload_type) = describe(stored.bytes, producer)?;
+        let (header, extensions) = (&header, &extensions);
+        let rewritten = consumer.recall(stream, origin.source, header, extensions, stored.bytes);
+        if consumer.layers.is_some() && rewritten.is_none() {
+            return None;
+        }
+        let rewritten = rewritten.as_ref();
+        let input = Input { bytes: stored.bytes, header, extensions, payload_type, rewritten };
+        let has_trace = !consumer.trace.is_empty();
+        let sender = consumer.stream_mut(own)?;
+        let written = match is_new {
+            true => self.push_first(sender, sequence_number, &input, true)?,
+            false => self.push_again(sender, sequence_number, &input)?,
+        };
+        Some((written, has_trace && stream.begins_key_frame(header, extensions, stored.bytes)))
+    }
+
+    /// Does what follows when a packet of a consumer's stream has been written: traces it, and hands it to the library if
+    /// that is the receiver.
+    fn follow(
+        &mut self,
+        clock: &Clock,
+        output: &mut Output,
+        consumer: &Consumer,
+        own: u8,
+        sent: Option<(Written, bool)>,
+    ) {
+        if let Some((written, is_key_frame)) = sent
+            && !consumer.trace.is_empty()
+        {
+            Worker::trace_sent(clock, output, self.now, consumer, own, &written, is_key_frame);
+        }
+        if matches!(self.sink, Sink::Library) && !self.written().is_empty() {
+            output.notify_with_payload(&consumer.id, PayloadEvent::Rtp, self.written());
+            self.clear();
+        }
     }
 
     fn push(&mut self, stream: &SendStream, input: &Input<'_>, outgoing: Outgoing) -> Option<Written> {
@@ -426,7 +460,7 @@ fn write(
                 set_padding_bit(slot);
             }
             let payload = input.bytes.get(input.header.header_len()..)?;
-            match input.rewritten.filter(|_| outgoing.is_again) {
+            match input.rewritten.filter(|_| outgoing.is_stored) {
                 Some(rewritten) => {
                     scratch.clear();
                     scratch.extend_from_slice(payload);

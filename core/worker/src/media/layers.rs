@@ -3,14 +3,14 @@
 use std::time::Instant;
 
 use sfu_channel::notification::Event;
-use sfu_proto::codec::dependency_descriptor::{MAX_LEN, Parser};
+use sfu_proto::codec::dependency_descriptor::{Changes, MAX_LEN, Parser};
 use sfu_proto::codec::{MAX_DESCRIPTOR_LEN, PayloadDescriptor, PayloadInfo};
-use sfu_proto::layers::{Forwarder, Input as Described, Layers, Output, Rewrite};
-use sfu_proto::rtp::{ExtensionKind, ExtensionSpans, Header};
+use sfu_proto::layers::{Forwarder, Input as Described, Layers, Output, Released, Rewrite};
+use sfu_proto::rtp::{ExtensionKind, ExtensionSpans, Header, Origin};
 
-use super::Packet;
 use super::egress::{Input, Train, Written};
 use super::recv_stream::RecvStream;
+use super::{Packet, StoredPacket};
 use crate::consumer::Consumer;
 use crate::producer::Producer;
 use crate::worker::Worker;
@@ -171,7 +171,8 @@ impl Rewritten {
         let dependency = info.dependency.and_then(|_| {
             let value = extensions.value(ExtensionKind::DependencyDescriptor, bytes)?;
             let mut written = [0; MAX_LEN];
-            let len = parser.rewrite(value, rewrite.frame_number, rewrite.forwarded, &mut written)?;
+            let Rewrite { frame_number, forwarded, reach, .. } = *rewrite;
+            let len = parser.rewrite(value, &Changes { frame_number, forwarded, reach }, &mut written)?;
             Some((written, len))
         });
         let has_numbers = info.descriptor != PayloadDescriptor::None;
@@ -202,37 +203,56 @@ impl Rewritten {
 }
 
 impl Train<'_> {
-    /// Writes a packet that a producer has queued, if its consumer of several layers is sent it.
+    /// Writes a packet that a producer has queued, of which its consumer of several layers is sent this.
     pub(super) fn push_layered(
         &mut self,
-        now: Instant,
         consumer: &mut Consumer,
         producer: &Producer,
         packet: &Packet,
         info: &PayloadInfo,
+        output: &Output,
         datagram: &mut [u8],
     ) -> Option<Written> {
-        let Consumer { layers, stream: sent, .. } = consumer;
-        let layered = layers.as_mut()?;
-        let stream = layered.layer_of_stream(packet.stream)?;
-        if !sent.supports(packet.payload_type) {
-            return None;
-        }
-        let input = described(stream, packet.epoch, &packet.header, info);
-        let Output { sequence_number, rewrite } = layered.handle_packet(now, sent.sequence(), &input, producer)?;
+        let sent = &mut consumer.stream;
+        let Output { sequence_number, rewrite } = *output;
         let parser = producer.streams.get(packet.stream)?.dependencies();
         let rewritten = Rewritten::new(&rewrite, info, packet.bytes(datagram), &packet.extensions, parser);
         // In place, so that nothing but the cipher copies the payload.
         let range = packet.payload_range();
         let saved = rewritten.patch(datagram.get_mut(range.clone())?);
         let input = encoded(packet, datagram, &rewritten);
-        let written = self.push_new(now, sent, sequence_number, &input);
+        let written = self.push_new(sent, sequence_number, &input);
         Rewritten::restore(datagram.get_mut(range)?, saved);
         written
     }
 }
 
 impl Consumer {
+    /// Decides about a packet that its producer has queued: how this consumer of several layers is sent it, if it is.
+    pub(super) fn decide(
+        &mut self,
+        now: Instant,
+        producer: &Producer,
+        packet: &Packet,
+        info: &PayloadInfo,
+    ) -> Option<Output> {
+        let layered = self.layers.as_mut()?;
+        let stream = layered.layer_of_stream(packet.stream)?;
+        if !self.stream.supports(packet.payload_type) {
+            return None;
+        }
+        let is_kept = producer.streams.get(packet.stream).is_some_and(|stream| stream.stored.is_some());
+        let input = Described { is_kept, ..described(stream, packet.epoch, &packet.header, info) };
+        layered.handle_packet(now, self.stream.sequence(), &input, producer)
+    }
+
+    /// A packet of before that waited for the one that was decided about last.
+    pub(super) fn poll_released(&mut self) -> Option<StoredPacket> {
+        let Released { source, sequence_number, output } = self.layers.as_mut()?.forwarder.poll_released()?;
+        let origin = Origin { source, sequence_number };
+        Some(StoredPacket { stream: 0, origin, sequence_number: output.sequence_number, is_new: true })
+    }
+
     /// How a packet that is stored was sent, if this consumer of several layers was to be sent it.
     pub(super) fn recall(
         &mut self,
@@ -263,7 +283,7 @@ impl Consumer {
 
 fn described<'a>(stream: u8, epoch: u16, header: &Header, info: &'a PayloadInfo) -> Described<'a> {
     let (sequence_number, timestamp, marker) = (header.sequence_number, header.timestamp, header.marker);
-    Described { stream, epoch, sequence_number, timestamp, marker, info }
+    Described { stream, epoch, sequence_number, timestamp, marker, is_kept: false, info }
 }
 
 fn encoded<'a>(packet: &'a Packet, datagram: &'a [u8], rewritten: &'a Rewritten) -> Input<'a> {

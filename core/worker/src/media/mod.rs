@@ -81,15 +81,21 @@ impl Packet {
 pub enum Source {
     /// All that its producer has queued in this turn and the consumer accepts.
     Queue,
-    /// A packet again.
-    Stored {
-        /// Which of the consumer's streams it is of, by index.
-        stream: u8,
-        /// Which packet of the producer's stream: its epoch, and its number in the retransmission buffer.
-        origin: Origin,
-        /// The number under which the consumer's peer knows it.
-        sequence_number: u16,
-    },
+    /// A packet that came before.
+    Stored(StoredPacket),
+}
+
+/// A packet in the retransmission buffer of a producer's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredPacket {
+    /// Which of the consumer's streams it is of, by index.
+    pub stream: u8,
+    /// Which packet of the producer's stream: its epoch, and its number in the retransmission buffer.
+    pub origin: Origin,
+    /// The number under which the consumer's peer knows it.
+    pub sequence_number: u16,
+    /// It has not been sent before.
+    pub is_new: bool,
 }
 
 /// Something to send at the end of the turn.

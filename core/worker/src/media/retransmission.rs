@@ -5,7 +5,7 @@ use std::time::Instant;
 use sfu_channel::TraceEventType;
 use sfu_channel::notification::{TraceDirection, TraceInfo};
 
-use super::{Pending, Source};
+use super::{Pending, Source, StoredPacket};
 use crate::worker::Worker;
 
 /// Packets that one NACK can have sent again. A peer that misses more needs a key frame.
@@ -24,7 +24,8 @@ impl Worker {
         for sequence_number in missing.take(MAX_PACKETS) {
             count += 1;
             let Some(origin) = stream.retransmit(now, sequence_number) else { continue };
-            let pending = Pending { consumer: index, source: Source::Stored { stream: own, origin, sequence_number } };
+            let stored = StoredPacket { stream: own, origin, sequence_number, is_new: false };
+            let pending = Pending { consumer: index, source: Source::Stored(stored) };
             let dirty = &mut self.media.dirty_transports;
             self.transports[transport].push_pending(transport, pending, dirty);
             self.media.load += 1;

@@ -12,6 +12,7 @@ mod structure;
 #[cfg(test)]
 mod tests;
 
+pub use rewrite::Changes;
 pub use structure::{Indication, References};
 
 use bits::BitReader;
@@ -72,6 +73,8 @@ pub struct Descriptor {
     pub present: LayerSet,
     /// Those of them that can be joined with it, if it can be decoded.
     pub switches: LayerSet,
+    /// Those of them in which nothing depends on it.
+    pub discardable: LayerSet,
     /// The decode targets that are being sent, as last said.
     pub active: LayerSet,
 }
@@ -189,10 +192,9 @@ impl Parser {
             (false, true) => Some(u32::MAX >> (32 - structure.decode_targets)),
             (false, false) => None,
         };
-        let index = template_id.wrapping_sub(structure.id_offset) & 0x3f;
-        let count = structure.template_count as u8;
-        let Some(&template) = structure.templates().get(usize::from(index)) else {
-            return Err(DescriptorError::UnknownTemplate { template: index, count });
+        let Some(&template) = structure.template(template_id) else {
+            let count = structure.template_count as u8;
+            return Err(DescriptorError::UnknownTemplate { template: structure.template_index(template_id), count });
         };
         let indications = match extended.indications {
             true => Indications::read(&mut bits, structure.decode_targets).ok_or(truncated)?,
@@ -228,6 +230,7 @@ impl Parser {
             references,
             present: structure.layer_set(|target| indications.get(target) != Indication::NotPresent),
             switches: structure.layer_set(|target| indications.get(target) == Indication::Switch),
+            discardable: structure.layer_set(|target| indications.get(target) == Indication::Discardable),
             active: structure.layer_set(|target| active >> target & 1 != 0),
         };
         Ok((descriptor, new_structure, active))

@@ -42,20 +42,37 @@ impl Indications {
     }
 }
 
+/// As many frames as a frame can refer to (AV1 specification, section 3: REFS_PER_FRAME is 7; the decoder keeps 8).
+const MAX_REFERENCES: usize = 8;
+
 /// The earlier frames that a frame refers to, by how many frames before it they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct References {
-    /// Bit `n` stands for the frame `n + 1` before.
-    pub near: u64,
-    /// There is one farther away than 64 frames.
-    pub far: bool,
+    differences: [u16; MAX_REFERENCES],
+    count: u8,
+    /// There are more of them than a decoder has frames.
+    pub has_more: bool,
 }
 
 impl References {
+    /// How many frames before each one is: 1 to 4096.
+    pub fn differences(&self) -> &[u16] {
+        &self.differences[..usize::from(self.count)]
+    }
+
+    /// One of them is more than `reach` frames before.
+    pub fn exceed(&self, reach: u16) -> bool {
+        self.differences().iter().any(|difference| *difference > reach)
+    }
+
+    /// Adds a difference of at most 12 bits and one.
     pub(super) fn add(&mut self, difference: u32) {
-        match difference {
-            1..=64 => self.near |= 1 << (difference - 1),
-            _ => self.far = true,
+        match self.differences.get_mut(usize::from(self.count)) {
+            Some(slot) => {
+                *slot = difference as u16;
+                self.count += 1;
+            }
+            None => self.has_more = true,
         }
     }
 }
@@ -113,6 +130,16 @@ impl Structure {
 
     pub(super) fn templates(&self) -> &[Template] {
         &self.templates[..self.template_count]
+    }
+
+    /// The template that the low six bits of an identifier name.
+    pub(super) fn template(&self, id: u8) -> Option<&Template> {
+        self.templates().get(usize::from(self.template_index(id)))
+    }
+
+    /// Where the template of an identifier would be.
+    pub(super) fn template_index(&self, id: u8) -> u8 {
+        id.wrapping_sub(self.id_offset) & 0x3f
     }
 
     fn templates_mut(&mut self) -> &mut [Template] {

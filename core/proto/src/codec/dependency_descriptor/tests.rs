@@ -78,6 +78,7 @@ fn a_key_frame_brings_the_structure_that_later_packets_use() {
         references: References::default(),
         present: LayerSet(0b11),
         switches: LayerSet(0b11),
+        discardable: LayerSet(0),
         active: LayerSet(0b11),
     };
     assert_eq!(key, expected);
@@ -147,16 +148,18 @@ fn references_and_targets_of_a_captured_stream() {
     let mut parser = Parser::new();
     let mut parse = |value: &str| parser.parse(&hex::decode(value).unwrap()).unwrap();
     let key = parse(CAPTURED_KEY);
-    assert_eq!((key.references.near, key.present, key.switches), (0, LayerSet(0x07_0707), LayerSet(0x07_0707)));
+    assert_eq!((key.references.differences(), key.present), (&[][..], LayerSet(0x07_0707)));
+    assert_eq!((key.switches, key.discardable), (LayerSet(0x07_0707), LayerSet(0)));
     // The upper layers of the key picture refer to the frame before; the active targets are those of the packet.
     let upper = parse("86017340fc");
-    assert_eq!((upper.references.near, upper.present), (1, LayerSet(0x07_0700)));
+    assert_eq!((upper.references.differences(), upper.present), (&[1][..], LayerSet(0x07_0700)));
     assert_eq!(upper.active, LayerSet(0x0707));
     let top = parse("8b0174");
-    assert_eq!((top.references.near, top.active), (1, LayerSet(0x0707)), "as last said");
+    assert_eq!((top.references.differences(), top.active), (&[1][..], LayerSet(0x0707)), "as last said");
     // A T2 frame of the lowest layer: to be left out wherever there are fewer temporal layers.
     let temporal = parse("c3017540fc");
-    assert_eq!((temporal.references.near, temporal.present), (0b100, LayerSet(0x04_0404)));
+    assert_eq!((temporal.references.differences(), temporal.present), (&[3][..], LayerSet(0x04_0404)));
+    assert_eq!(temporal.discardable, LayerSet(0x04));
 }
 
 #[test]
@@ -166,10 +169,10 @@ fn what_is_rewritten_for_fewer_layers_says_so() {
     let read = parser.parse(&key).unwrap();
     let mut out = [0; MAX_LEN];
     // Everything: only the number changes, not even the length does.
-    assert_eq!(parser.rewrite(&key, 7, None, &mut out), Some(key.len()));
+    assert_eq!(parser.rewrite(&key, &changes(7, None), &mut out), Some(key.len()));
     assert_eq!((&out[1..3], &out[3..key.len()]), (&[0, 7][..], &key[3..]));
     // The lowest spatial layer: of nine targets the first three are active. Read by a parser that knows nothing yet.
-    let len = parser.rewrite(&key, 8, Some((0, 2)), &mut out).unwrap();
+    let len = parser.rewrite(&key, &changes(8, Some((0, 2))), &mut out).unwrap();
     let mut receiver = Parser::new();
     let lower = receiver.parse(&out[..len]).unwrap();
     assert_eq!((lower.active_decode_targets, lower.active), (Some(0b111), LayerSet(0x07)));
@@ -184,7 +187,7 @@ fn what_is_rewritten_for_fewer_layers_says_so() {
     // A packet of three bytes gets its first extended field; of the targets that the sender has, those below.
     let short = hex::decode("8b0174").unwrap();
     parser.parse(&hex::decode("86017340fc").unwrap()).unwrap();
-    let len = parser.rewrite(&short, 9, Some((2, 1)), &mut out).unwrap();
+    let len = parser.rewrite(&short, &changes(9, Some((2, 1))), &mut out).unwrap();
     let lower = receiver.parse(&out[..len]).unwrap();
     assert_eq!((lower.frame_number, lower.active), (9, LayerSet(0x0303)));
 }
@@ -194,23 +197,41 @@ fn what_cannot_be_rewritten_is_not() {
     let mut parser = Parser::new();
     let mut out = [0; MAX_LEN];
     let later = pack(&[(1, 1), (0, 1), (12, 6), (501, 16)]);
-    assert_eq!(parser.rewrite(&later, 1, Some((0, 0)), &mut out), None, "no structure");
-    assert_eq!(parser.rewrite(&later[..2], 1, None, &mut out), None);
-    assert_eq!(parser.rewrite(&[0; 300], 1, None, &mut out), None);
+    assert_eq!(parser.rewrite(&later, &changes(1, Some((0, 0))), &mut out), None, "no structure");
+    assert_eq!(parser.rewrite(&later[..2], &changes(1, None), &mut out), None);
+    assert_eq!(parser.rewrite(&[0; 300], &changes(1, None), &mut out), None);
     parser.parse(&key_frame()).unwrap();
-    assert_eq!(parser.rewrite(&key_frame()[..9], 1, Some((0, 0)), &mut out), None, "a cut structure");
+    assert_eq!(parser.rewrite(&key_frame()[..9], &changes(1, Some((0, 0))), &mut out), None, "a cut structure");
 }
 
 #[test]
 fn references_that_a_packet_gives_itself() {
     let mut parser = Parser::new();
     parser.parse(&key_frame()).unwrap();
-    // Custom references: 1 less one in a nibble, 64 less one in two, 65 less one in two.
-    let fields = [(1, 1), (1, 1), (12, 6), (7, 16), (0, 3), (1, 1), (0, 1), (1, 2), (0, 4), (2, 2), (63, 8)];
-    let near = parser.parse(&pack(&[&fields[..], &[(0, 2)]].concat())).unwrap();
-    assert_eq!(near.references, References { near: 1 | 1 << 63, far: false });
-    let far = parser.parse(&pack(&[&fields[..], &[(2, 2), (64, 8), (0, 2)]].concat())).unwrap();
-    assert_eq!(far.references, References { near: 1 | 1 << 63, far: true });
+    // Custom references: 1 less one in a nibble, 64 less one in two, 4096 less one in three.
+    let fields = [(1, 1), (1, 1), (12, 6), (7, 16), (0, 3), (1, 1), (0, 1), (1, 2), (0, 4), (2, 2), (63, 8), (3, 2)];
+    let value = pack(&[&fields[..], &[(4095, 12), (0, 2)]].concat());
+    let far = parser.parse(&value).unwrap();
+    assert_eq!(far.references.differences(), [1, 64, 4096]);
+    assert!(!far.references.has_more && far.references.exceed(4095) && !far.references.exceed(4096));
+    // Those that reach back too far are left out.
+    let mut out = [0; MAX_LEN];
+    for (reach, expected) in [(4096, &[1, 64, 4096][..]), (4095, &[1, 64]), (63, &[1]), (0, &[])] {
+        let changes = Changes { frame_number: 8, forwarded: None, reach: Some(reach) };
+        let len = parser.rewrite(&value, &changes, &mut out).unwrap();
+        let written = parser.peek(&out[..len]).unwrap();
+        assert_eq!((written.references.differences(), written.frame_number), (expected, 8));
+    }
+    // So are those of the template: the second one refers to the frame two before.
+    let short = pack(&[(1, 1), (1, 1), (11, 6), (7, 16)]);
+    let changes = Changes { frame_number: 8, forwarded: Some((0, 0)), reach: Some(1) };
+    let len = parser.rewrite(&short, &changes, &mut out).unwrap();
+    let written = parser.peek(&out[..len]).unwrap();
+    assert_eq!(parser.peek(&short).unwrap().references.differences(), [2]);
+    assert_eq!((written.references.differences(), written.active_decode_targets), (&[][..], Some(1)));
+    let many = [&fields[..7], &[(1, 2), (0, 4)].repeat(9), &[(0, 2)]].concat();
+    let many = parser.parse(&pack(&many)).unwrap();
+    assert!(many.references.has_more && many.references.differences() == [1; 8]);
 }
 
 #[test]
@@ -219,6 +240,10 @@ fn sets_of_targets() {
     assert_eq!(LayerSet::up_to(9, 9), LayerSet(u32::MAX));
     assert_eq!((LayerSet(0x0107).highest(), LayerSet(0).highest()), (Some((1, 0)), None));
     assert!(LayerSet(0x0107).contains(1, 0) && !LayerSet(0x0107).contains(1, 1));
+}
+
+fn changes(frame_number: u16, forwarded: Option<(u8, u8)>) -> Changes {
+    Changes { frame_number, forwarded, reach: None }
 }
 
 proptest! {
@@ -242,7 +267,7 @@ proptest! {
     #[test]
     fn what_is_rewritten_is_read(
         mut value in proptest::collection::vec(any::<u8>(), 3..80), structured: bool, number: u16,
-        spatial in 0u8..4, temporal in 0u8..8
+        spatial in 0u8..4, temporal in 0u8..8, reach in proptest::option::of(1u16..300)
     ) {
         let mut parser = Parser::new();
         parser.parse(&key_frame()).unwrap();
@@ -252,12 +277,17 @@ proptest! {
         }
         if let Ok(read) = parser.parse(&value) {
             let mut out = [0; MAX_LEN];
-            let len = parser.rewrite(&value, number, Some((spatial, temporal)), &mut out).unwrap();
+            let changes = Changes { frame_number: number, forwarded: Some((spatial, temporal)), reach };
+            let len = parser.rewrite(&value, &changes, &mut out).unwrap();
             let again = receiver.parse(&out[..len]).unwrap();
-            let active = again.active_decode_targets;
-            prop_assert!(active.is_some());
-            let expected = Descriptor { frame_number: number, active_decode_targets: active, active: again.active, ..read };
+            let Descriptor { active_decode_targets, active, references, .. } = again;
+            prop_assert!(active_decode_targets.is_some());
+            let expected =
+                Descriptor { frame_number: number, active_decode_targets, active, references, ..read };
             prop_assert_eq!(again, expected);
+            let reach = reach.unwrap_or(u16::MAX);
+            let near = read.references.differences().iter().filter(|difference| **difference <= reach);
+            prop_assert!(references.differences().iter().eq(near));
         }
     }
 }
