@@ -1,12 +1,16 @@
 //! Chapter 05's forwarder on the core's I/O: the same logic, driven by `sfu-reactor`, as a worker's loop drives it. A
 //! turn's packets are received in batches and gathered into one buffer; each subscriber's leave in one call.
 
+use ch05_event_libraries::allocations::{self, Counting};
 use ch05_event_libraries::forwarder::{Forwarder, Route, is_payload};
 use clap::Parser;
 use sfu_reactor::poll::{Events, Interest, Poller, Token};
 use sfu_reactor::udp::{RecvBatch, UdpOptions, UdpSocket};
 use std::io;
 use std::net::SocketAddr;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// Forwards UDP as chapter 05 does.
 #[derive(Debug, Parser)]
@@ -15,10 +19,17 @@ struct Options {
     /// Address and port to serve; port 0 takes a free one
     #[arg(long)]
     listen: SocketAddr,
+
+    /// Answer each byte on standard input with the number of allocations so far
+    #[arg(long)]
+    count_allocations: bool,
 }
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
+    if options.count_allocations {
+        allocations::tell_on_request()?;
+    }
     let udp = UdpOptions { receive_buffer: Some(4 << 20), ..UdpOptions::default() };
     let mut socket = UdpSocket::bind(options.listen, &udp)?;
     let poller = Poller::new()?;

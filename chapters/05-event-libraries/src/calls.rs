@@ -28,8 +28,8 @@ pub fn run() -> anyhow::Result<()> {
         transcript.heading(&format!("{what} to 3 subscribers: what the kernel is asked for"));
         for driver in Driver::ALL {
             match driver.refused() {
-                Some(why) => transcript.line("strace", format!("{driver:<10} not here: {why}")),
-                None => transcript.line("strace", format!("{driver:<10} {}", trace(driver, payloads)?)),
+                Some(why) => transcript.line("strace", format!("{driver:<14} not here: {why}")),
+                None => transcript.line("strace", format!("{driver:<14} {}", trace(driver, payloads)?)),
             }
         }
     }
@@ -43,7 +43,7 @@ fn trace(driver: Driver, payloads: u32) -> anyhow::Result<String> {
     let _ = fs::remove_file(&file);
     let lines = lines.with_context(|| format!("{driver} could not be traced"))?;
     let names: Vec<&str> = lines.iter().filter_map(|line| name(line)).collect();
-    if driver == Driver::Uring {
+    if matches!(driver, Driver::UringPlain | Driver::Uring) {
         // How many completions one call brings depends on how fast they come.
         return Ok(format!("≈ {} calls: io_uring_enter", names.len()));
     }

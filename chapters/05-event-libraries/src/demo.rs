@@ -108,11 +108,11 @@ fn every_driver(transcript: &mut Transcript, company: fn(SocketAddr) -> anyhow::
     ));
     for driver in Driver::ALL {
         if let Some(why) = driver.refused() {
-            transcript.line("probe", format!("{driver:<10} not here: {why}"));
+            transcript.line("probe", format!("{driver:<14} not here: {why}"));
             continue;
         }
         let done = work(driver, company).with_context(|| format!("{driver} failed"))?;
-        transcript.line("probe", format!("{driver:<10} {done}"));
+        transcript.line("probe", format!("{driver:<14} {done}"));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 
 #![deny(missing_docs)]
 
+pub mod allocations;
 pub mod drivers;
 pub mod echo;
 pub mod exercises;

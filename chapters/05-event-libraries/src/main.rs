@@ -8,9 +8,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use ch05_event_libraries::allocations::{self, Counting};
 use ch05_event_libraries::forwarder::Event;
 use ch05_event_libraries::{Driver, Forwarder, Sockets};
 use clap::Parser;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// One UDP forwarder and one TCP echo server, driven by blocking threads, epoll, mio, tokio or io_uring.
 ///
@@ -20,7 +24,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Which driver serves: blocking, epoll, mio, tokio, tokio-mt, io-uring, mmsg, gso or tokio-gso.
+    /// Which driver serves: blocking, epoll, mio, tokio, tokio-mt, io-uring-plain, io-uring, mmsg, gso or tokio-gso.
     #[arg(long, value_name = "NAME", default_value = "epoll", requires = "listen")]
     driver: Driver,
     /// Address and port to serve, for instance 127.0.0.1:7000 or [::1]:7000; port 0 takes a free one.
@@ -29,6 +33,9 @@ struct Arguments {
     /// With --listen: say nothing of what happens.
     #[arg(long, requires = "listen")]
     quiet: bool,
+    /// With --listen: answer each byte on standard input with the number of allocations so far.
+    #[arg(long, requires = "listen")]
+    count_allocations: bool,
     /// Show the system calls that one payload takes with each driver (needs strace).
     #[arg(long, conflicts_with_all = ["listen", "fault"])]
     calls: bool,
@@ -43,7 +50,12 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.listen {
-        Some(address) => serve(arguments.driver, address, if arguments.quiet { |_| {} } else { report }),
+        Some(address) => {
+            if arguments.count_allocations {
+                allocations::tell_on_request()?;
+            }
+            serve(arguments.driver, address, if arguments.quiet { |_| {} } else { report })
+        }
         None if arguments.calls => calls::run(),
         None if arguments.fault => demo::fault(),
         None => demo::run(arguments.pcap.as_deref()),

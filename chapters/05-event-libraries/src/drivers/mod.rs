@@ -33,7 +33,9 @@ pub enum Driver {
     Tokio,
     /// tokio's multi-thread runtime, two workers.
     TokioMt,
-    /// io_uring.
+    /// io_uring, each datagram received by a call of its own.
+    UringPlain,
+    /// io_uring, one call that receives all, with the socket and a ring of buffers registered.
     Uring,
     /// epoll by hand, with recvmmsg and sendmmsg.
     Mmsg,
@@ -45,12 +47,13 @@ pub enum Driver {
 
 impl Driver {
     /// All of them, in the order of the page.
-    pub const ALL: [Driver; 9] = [
+    pub const ALL: [Driver; 10] = [
         Driver::Blocking,
         Driver::Epoll,
         Driver::Mio,
         Driver::Tokio,
         Driver::TokioMt,
+        Driver::UringPlain,
         Driver::Uring,
         Driver::Mmsg,
         Driver::Gso,
@@ -65,6 +68,7 @@ impl Driver {
             Driver::Mio => "mio",
             Driver::Tokio => "tokio",
             Driver::TokioMt => "tokio-mt",
+            Driver::UringPlain => "io-uring-plain",
             Driver::Uring => "io-uring",
             Driver::Mmsg => "mmsg",
             Driver::Gso => "gso",
@@ -86,6 +90,7 @@ impl Driver {
             Driver::Tokio => tokio::serve(sockets, forwarder, tokio::Flavour::CurrentThread),
             Driver::TokioMt => tokio::serve(sockets, forwarder, tokio::Flavour::MultiThread),
             Driver::TokioGso => tokio::serve_batches(sockets, batch::Batch::new(forwarder, batch::Trains::Yes)),
+            Driver::UringPlain => uring::serve_plain(sockets, forwarder),
             Driver::Uring => uring::serve(sockets, forwarder),
         }
     }
@@ -93,7 +98,7 @@ impl Driver {
     /// Whether this kernel, or the sandbox around the program, lets it run; if not, a sentence why.
     pub fn refused(self) -> Option<String> {
         match self {
-            Driver::Uring => uring::refused(),
+            Driver::UringPlain | Driver::Uring => uring::refused(),
             _ => None,
         }
     }
