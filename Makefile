@@ -87,9 +87,16 @@ book-record: ## records anew what the book shows of the programs' output
 	@tests/install.sh book
 	cargo run --quiet --package book-tool -- record
 
-bench: ## runs the micro-benchmarks
+bench: ## times the core's functions one by one, with criterion
 	@tests/install.sh test
-	cargo bench -p benches --all-features $(ARGS)
+	cargo bench -p benches --all-features --bench micro -- $(ARGS)
+
+# Two builds of the same code count the same, on a busy machine too.
+.PHONY: bench-instructions
+bench-instructions: ## counts the instructions of the same functions, and says which have more than the baseline
+	@tests/install.sh count
+	cargo build --release -p benches --bin bench-instructions
+	$(RELEASE)/bench-instructions $(ARGS)
 
 bench-forward: ## measures the worker: packets per second, CPU per packet, latency, memory
 	@tests/install.sh test

@@ -5,6 +5,7 @@
 #   tests/install.sh test      that, and what the tests use: libsrtp2, Node.js, Chromium, Firefox, ffmpeg, GStreamer, ...
 #   tests/install.sh book      what is built with, what the book's commands use, and mdBook
 #   tests/install.sh fuzz      what is built with, and cargo-fuzz
+#   tests/install.sh count     what is built with, and valgrind
 #
 # Packages come from apt (with sudo when not root), Rust from rustup. What is there already is left alone; when nothing is
 # missing, nothing is run. On another distribution it names what is missing and stops.
@@ -20,7 +21,8 @@ main() {
     test) need_build; need_test ;;
     book) need_build; need_book ;;
     fuzz) need_build ;;
-    *) fail "usage: tests/install.sh build|test|book|fuzz" ;;
+    count) need_build; have valgrind || packages+=(valgrind) ;;
+    *) fail "usage: tests/install.sh build|test|book|fuzz|count" ;;
   esac
   install_packages
   install_rust

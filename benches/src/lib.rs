@@ -28,6 +28,7 @@ pub mod layers;
 pub mod link;
 pub mod machine;
 pub mod measure;
+pub mod micro;
 pub mod output;
 pub mod plot;
 pub mod receiver;
