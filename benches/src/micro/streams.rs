@@ -7,6 +7,7 @@ use sfu_proto::stream::nack::{self, Arrival, Generator};
 use sfu_proto::stream::receive::{self, Verdict};
 use sfu_proto::stream::retransmission::{Buffer, Config, Insertion};
 use sfu_proto::stream::{RateCounter, send};
+use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -88,7 +89,7 @@ fn statistics(bench: &mut impl Bench) -> Result<()> {
         |block| block.is_some_and(|block| block.ssrc == 1 && block.packets_lost <= 1),
     )?;
 
-    let mut stream = send::Stream::new(1, 90_000);
+    let stream = RefCell::new(send::Stream::new(1, 90_000));
     let mut timestamp = 0_u32;
     check(
         bench,
@@ -96,9 +97,9 @@ fn statistics(bench: &mut impl Bench) -> Result<()> {
         || {
             now += APART;
             timestamp = timestamp.wrapping_add(270);
-            stream.handle_packet(now, black_box(timestamp), PACKET_LEN, PACKET_LEN - FIXED_HEADER_LEN);
+            stream.borrow_mut().handle_packet(now, black_box(timestamp), PACKET_LEN, PACKET_LEN - FIXED_HEADER_LEN);
         },
-        |()| true,
+        |()| stream.borrow().stats().packet_count > 0,
     )?;
     let mut rate = RateCounter::per_second();
     check(
