@@ -64,6 +64,33 @@ fn packets_are_traced_as_they_come_and_as_they_go() {
 }
 
 #[test]
+fn traces_tell_the_layer() {
+    let mut scene = Scene::new();
+    let types = json!({"types": ["rtp"]});
+    scene.worker.ask("producer.enableTraceEvent", "p", types.clone());
+    scene.worker.ask("consumer.enableTraceEvent", "c", types);
+    for (number, temporal) in [(100, 0), (101, 2), (102, 1)] {
+        // VP8 of several temporal layers (RFC 7741, 4.2): picture id of 7 bits, TL0PICIDX, TID; the first is a key frame.
+        let descriptor = [0x90, 0xe0, 5, 1, temporal << 6];
+        scene.send(number, &[&descriptor[..], &vp8(number == 100, 0)[1..]].concat());
+        for side in ["p", "c"] {
+            let (target, kind, _, info) = next_trace(&mut scene);
+            assert_eq!((&*target, &*kind), (side, "rtp"));
+            assert_eq!(
+                (&info["spatialLayer"], &info["temporalLayer"]),
+                (&json!(0), &json!(temporal)),
+                "{side} {number}"
+            );
+        }
+    }
+    // The same when one is sent again.
+    let sent: Vec<_> = (0..3).map(|_| scene.receiver.receive_rtp()).collect();
+    scene.receiver.send(scene.outlet, &nack(RECEIVED_SSRC, sequence(&sent[1])));
+    let (.., again) = next_trace(&mut scene);
+    assert_eq!((&again["isRtx"], &again["temporalLayer"]), (&json!(true), &json!(2)));
+}
+
+#[test]
 fn retransmissions_are_traced_on_both_sides() {
     let mut scene = traced(&json!({"type": "nack", "parameter": "pli"}));
     scene.send(1, &vp8(true, 0));

@@ -96,3 +96,29 @@ fn every_picture_has_its_end_and_needs_nothing_that_was_not_sent() {
     }
     assert!(expected.len() > 80, "{} packets", expected.len());
 }
+
+#[test]
+fn traces_tell_the_layers() {
+    let mut scene = scene();
+    let types = json!({"types": ["rtp"]});
+    scene.worker.ask("producer.enableTraceEvent", "p", types.clone());
+    scene.worker.ask("consumer.enableTraceEvent", "c", types);
+    let mut parser = Parser::new();
+    let mut layers = Vec::new();
+    for packet in packets().take(60) {
+        scene.sender.send(scene.inlet, &packet);
+        let frame = describe(&mut parser, &packet, SENT_ID);
+        layers.push((frame.spatial_id, frame.temporal_id));
+    }
+    // The lowest layer is what is sent on.
+    let lowest: Vec<_> = layers.iter().copied().filter(|layers| *layers == (0, 0)).collect();
+    assert!(lowest.len() > 3 && lowest.len() < layers.len());
+    let mut told = [Vec::new(), Vec::new()];
+    for _ in 0..layers.len() + lowest.len() {
+        let event = scene.worker.notification("trace");
+        let info = &event["data"]["info"];
+        let layer = |name: &str| info[name].as_u64().expect("a number") as u8;
+        told[usize::from(event["targetId"] == "c")].push((layer("spatialLayer"), layer("temporalLayer")));
+    }
+    assert_eq!(told, [layers, lowest]);
+}

@@ -75,6 +75,8 @@ export async function switchLayers(studio, { codec, encodings, spatialLayers = 3
 
   const sent = producer.watch(duration);
   const received = consumer.watch(duration);
+  // Where a switch fails these fail too, when the pages are closed, and must not hide why.
+  for (const watch of [sent, received]) watch.catch(() => undefined);
   const end = performance.now() + duration;
   const random = numbers(seed);
   const [switches, slowest] = [[], { took: 0 }];

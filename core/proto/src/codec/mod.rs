@@ -189,10 +189,18 @@ impl Inspector {
 
     /// What an earlier packet's payload is, as far as it takes to write it again: its descriptors and its layers. Nothing is
     /// learnt from it.
-    pub fn peek(&self, payload: &[u8], dependency_descriptor: Option<&[u8]>) -> PayloadInfo {
+    pub fn peek(
+        &self,
+        payload: &[u8],
+        frame_marking: Option<&[u8]>,
+        dependency_descriptor: Option<&[u8]>,
+    ) -> PayloadInfo {
         let info = match self.codec {
             Codec::Vp8 => vp8::inspect(payload),
             Codec::Vp9 => vp9::inspect(payload),
+            Codec::H264 | Codec::H264Svc => {
+                self.h264.clone().inspect(payload, frame_marking.and_then(FrameMarking::decode))
+            }
             _ => PayloadInfo::default(),
         };
         match dependency_descriptor.and_then(|value| self.dependency_descriptor.peek(value).ok()) {

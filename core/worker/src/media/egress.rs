@@ -6,17 +6,17 @@ use std::time::Instant;
 use sfu_channel::payload::PayloadEvent;
 use sfu_proto::bwe::Estimator;
 use sfu_proto::rtp::rtx;
-use sfu_proto::rtp::{AbsSendTime, ExtensionKind, ExtensionSpans, FixedHeader, Header, HeaderWriter, parse_extensions};
+use sfu_proto::rtp::{AbsSendTime, ExtensionKind, ExtensionSpans, FixedHeader, Header, HeaderWriter};
 use sfu_reactor::udp::{RecvBatch, Sent};
 
 use super::history::Stamps;
 use super::layers::Rewritten;
 use super::send_stream::{Rtx, SendStream};
-use super::{Pending, Source, StoredPacket};
+use super::trace::Content;
+use super::{Pending, Source};
 use crate::channel::Output;
 use crate::clock::Clock;
 use crate::consumer::Consumer;
-use crate::producer::Producer;
 use crate::sockets::Socket;
 use crate::transport::{Protection, Transport};
 use crate::worker::Worker;
@@ -63,15 +63,17 @@ impl Input<'_> {
 
 /// Under which name and number a packet goes out, and with which stamps.
 #[derive(Debug, Clone, Copy)]
-struct Outgoing {
-    sequence_number: u16,
+pub(super) struct Outgoing {
+    /// The number under which the peer knows it.
+    pub sequence_number: u16,
     /// The retransmission stream that it goes out on, if it does.
-    rtx: Option<Rtx>,
+    pub rtx: Option<Rtx>,
     /// It was sent before, or should have been.
-    is_again: bool,
+    pub is_again: bool,
     /// Its bytes are those of the producer: what is rewritten in the payload must still be.
-    is_stored: bool,
-    stamps: Stamps,
+    pub is_stored: bool,
+    /// What is written into it as it leaves.
+    pub stamps: Stamps,
 }
 
 /// A packet as it has been written.
@@ -188,7 +190,9 @@ impl Worker {
                                 };
                                 (own, train.push_new(stream, sequence_number, &input))
                             };
-                            train.follow(clock, output, consumer, own, sent.map(|sent| (sent, packet.key_frame)));
+                            let sent =
+                                sent.map(|sent| (sent, consumer.content_of(producer, packet, &media.infos, batch)));
+                            train.follow(clock, output, consumer, own, sent);
                         }
                         if consumer.layers.as_ref().is_some_and(|layered| layered.forwarder.has_news()) {
                             media.changed_layers.push(*consumer_index);
@@ -211,13 +215,6 @@ impl Worker {
         pending.shrink_to(KEPT_PENDING);
         transport.pending = pending;
     }
-}
-
-/// What is known about a packet that was stored, as its producer's peer sent it.
-fn describe(bytes: &[u8], producer: &Producer) -> Option<(Header, ExtensionSpans, u8)> {
-    let header = Header::parse(bytes).ok()?;
-    let extensions = parse_extensions(bytes, &header, &producer.extension_ids);
-    Some((header, extensions, producer.mapped_payload_type(header.payload_type)?))
 }
 
 impl Transport {
@@ -266,7 +263,8 @@ pub(super) struct Train<'a> {
     transport_sequence: &'a mut u16,
     /// Estimates the bandwidth from when such packets arrive.
     bandwidth: Option<&'a mut Estimator>,
-    now: Instant,
+    /// This turn's time.
+    pub(super) now: Instant,
     abs_send_time: [u8; 3],
     buffer: &'a mut [u8],
     /// Bytes of the buffer in use.
@@ -288,7 +286,7 @@ impl Train<'_> {
     }
 
     /// Writes a packet that has not been sent before.
-    fn push_first(
+    pub(super) fn push_first(
         &mut self,
         stream: &mut SendStream,
         sequence_number: u16,
@@ -298,61 +296,17 @@ impl Train<'_> {
         let stamps = self.stamps(stream);
         let outgoing = Outgoing { sequence_number, rtx: None, is_again: false, is_stored, stamps };
         let written = self.push(stream, input, outgoing)?;
-        self.totals.rtp_bytes += written.len;
         stream.remember(sequence_number, stamps);
         stream.sent.handle_packet(self.now, input.timestamp(), written.len, input.header.payload_len());
         Some(written)
     }
 
-    /// Writes a packet again: on the retransmission stream, or as it was to the byte.
-    fn push_again(&mut self, stream: &mut SendStream, sequence_number: u16, input: &Input<'_>) -> Option<Written> {
-        let (rtx, stamps) = match stream.next_rtx() {
-            Some(rtx) => (Some(rtx), self.stamps(stream)),
-            None => (None, stream.recall(sequence_number)?),
-        };
-        let outgoing = Outgoing { sequence_number, rtx, is_again: true, is_stored: true, stamps };
-        let written = self.push(stream, input, outgoing)?;
-        let total = if outgoing.rtx.is_some() { &mut self.totals.rtx_bytes } else { &mut self.totals.rtp_bytes };
-        *total += written.len;
-        Some(written)
-    }
-
     /// The stamps of the next packet.
-    fn stamps(&mut self, stream: &SendStream) -> Stamps {
+    pub(super) fn stamps(&mut self, stream: &SendStream) -> Stamps {
         if stream.has_transport_sequence() {
             *self.transport_sequence = self.transport_sequence.wrapping_add(1);
         }
         Stamps { abs_send_time: self.abs_send_time, transport_sequence: self.transport_sequence.to_be_bytes() }
-    }
-
-    /// Writes a packet that is stored. Says besides whether a key frame begins with it.
-    fn push_stored(
-        &mut self,
-        consumer: &mut Consumer,
-        producer: &Producer,
-        packet: &StoredPacket,
-    ) -> Option<(Written, bool)> {
-        let StoredPacket { stream: own, origin, sequence_number, is_new } = *packet;
-        let (index, epoch) = consumer.origin(own, origin.source)?;
-        let stream = producer.streams.get(index)?;
-        // In another epoch the number is another packet's.
-        let is_same = stream.epoch() == epoch || consumer.layers.is_some() && stream.epoch() & 0x0fff == epoch;
-        let stored = stream.stored.as_ref().filter(|_| is_same)?.get(self.now, origin.sequence_number)?;
-        let (header, extensions, payload_type) = describe(stored.bytes, producer)?;
-        let (header, extensions) = (&header, &extensions);
-        let rewritten = consumer.recall(stream, origin.source, header, extensions, stored.bytes);
-        if consumer.layers.is_some() && rewritten.is_none() {
-            return None;
-        }
-        let rewritten = rewritten.as_ref();
-        let input = Input { bytes: stored.bytes, header, extensions, payload_type, rewritten };
-        let has_trace = !consumer.trace.is_empty();
-        let sender = consumer.stream_mut(own)?;
-        let written = match is_new {
-            true => self.push_first(sender, sequence_number, &input, true)?,
-            false => self.push_again(sender, sequence_number, &input)?,
-        };
-        Some((written, has_trace && stream.begins_key_frame(header, extensions, stored.bytes)))
     }
 
     /// Does what follows when a packet of a consumer's stream has been written: traces it, and hands it to the library if
@@ -363,12 +317,12 @@ impl Train<'_> {
         output: &mut Output,
         consumer: &Consumer,
         own: u8,
-        sent: Option<(Written, bool)>,
+        sent: Option<(Written, Content)>,
     ) {
-        if let Some((written, is_key_frame)) = sent
+        if let Some((written, content)) = sent
             && !consumer.trace.is_empty()
         {
-            Worker::trace_sent(clock, output, self.now, consumer, own, &written, is_key_frame);
+            Worker::trace_sent(clock, output, self.now, consumer, own, &written, &content);
         }
         if matches!(self.sink, Sink::Library) && !self.written().is_empty() {
             output.notify_with_payload(&consumer.id, PayloadEvent::Rtp, self.written());
@@ -376,7 +330,7 @@ impl Train<'_> {
         }
     }
 
-    fn push(&mut self, stream: &SendStream, input: &Input<'_>, outgoing: Outgoing) -> Option<Written> {
+    pub(super) fn push(&mut self, stream: &SendStream, input: &Input<'_>, outgoing: Outgoing) -> Option<Written> {
         if self.len + MAX_PACKET.max(input.bytes.len() + MAX_GROWTH) > self.buffer.len() {
             self.send();
         }
@@ -384,6 +338,8 @@ impl Train<'_> {
         let written = write(slot, self.scratch, self.protection, stream, input, outgoing)?;
         self.lengths.push(u16::try_from(written.len).ok()?);
         self.len += written.len;
+        let total = if outgoing.rtx.is_some() { &mut self.totals.rtx_bytes } else { &mut self.totals.rtp_bytes };
+        *total += written.len;
         // What is sent again as it was has an old number.
         let is_numbered = !outgoing.is_again || outgoing.rtx.is_some();
         if let Some(number) = written.transport_sequence.filter(|_| is_numbered)

@@ -201,8 +201,10 @@ impl RecvStream {
 
     /// What the payload of an earlier packet is, as far as it takes to write it again.
     pub fn peek(&self, header: &Header, extensions: &ExtensionSpans, packet: &[u8]) -> PayloadInfo {
-        let descriptor = extensions.value(ExtensionKind::DependencyDescriptor, packet);
-        self.inspector.peek(header.payload(packet), descriptor)
+        let value = |kind| extensions.value(kind, packet);
+        let (frame_marking, descriptor) =
+            (value(ExtensionKind::FrameMarking), value(ExtensionKind::DependencyDescriptor));
+        self.inspector.peek(header.payload(packet), frame_marking, descriptor)
     }
 
     /// What is known of the dependencies of its frames.

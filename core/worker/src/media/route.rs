@@ -118,7 +118,7 @@ impl Worker {
         if producer.paused {
             return;
         }
-        self.trace_received(now, index, &packet, datagram, found.is_rtx);
+        self.trace_received(now, index, found.stream, &packet, datagram, found.is_rtx);
         let producer = &mut self.producers[index];
         let Some(payload_type) = producer.mapped_payload_type(packet.header.payload_type) else {
             crate::warn!(Rtp, "payload type {} of a producer is not mapped", packet.header.payload_type);
