@@ -16,6 +16,7 @@ const CASES = [
   { title: "simulcast of VP8, two temporal layers each", codec: "video/VP8", encodings: simulcast("L1T2"), temporalLayers: 2 },
   { title: "simulcast of H264", codec: "video/H264", encodings: simulcast("L1T1"), temporalLayers: 1 },
   { title: "simulcast of AV1, two temporal layers each", codec: "video/AV1", encodings: simulcast("L1T2"), temporalLayers: 2 },
+  { title: "simulcast of VP9, two temporal layers each", codec: "video/VP9", encodings: simulcast("L1T2"), temporalLayers: 2 },
   { title: "VP9 in L3T3", codec: "video/VP9", encodings: svc("L3T3"), temporalLayers: 3 },
   { title: "VP9 in L3T3_KEY", codec: "video/VP9", encodings: svc("L3T3_KEY"), temporalLayers: 3 },
   { title: "AV1 in L3T3", codec: "video/AV1", encodings: svc("L3T3"), temporalLayers: 3 },
