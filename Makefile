@@ -28,7 +28,7 @@ FUZZ = $(if $(findstring nightly,$(shell rustup toolchain list 2>/dev/null)),car
 # What is passed to the program: make demo ARGS="--listen 0.0.0.0:8443"
 ARGS ?=
 
-.PHONY: help demo test test-rust test-node test-mediasoup test-browser test-clients test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers bench-costs plot-congestion clean
+.PHONY: help demo test test-rust test-node test-mediasoup test-browser test-clients test-book lint fmt book book-check book-record bench bench-forward bench-io bench-chapters bench-layers bench-costs bench-quick plot-congestion clean
 
 help: ## lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -39,7 +39,7 @@ demo: ## builds and serves the conference on https://localhost:4443/
 
 test: ## runs everything that CI runs
 	@tests/install.sh test
-	@$(MAKE) --no-print-directory lint test-rust test-node test-mediasoup test-browser test-clients test-book
+	@$(MAKE) --no-print-directory lint test-rust test-node test-mediasoup test-browser test-clients test-book bench-quick
 	@echo "make test: everything passed"
 
 lint: ## checks formatting and clippy's advice
@@ -124,6 +124,17 @@ bench-costs: ## measures a worker's memory per entity, CPU per request, and conn
 	@tests/install.sh test
 	cargo build --release -p sfu-worker -p benches --bins
 	$(RELEASE)/bench-costs $(ARGS)
+
+# Unoptimised programs, which the tests have built: their figures mean nothing.
+bench-quick: ## runs every benchmark for some seconds, to see that it works
+	@tests/install.sh test
+	cargo build $(SELECTION)
+	cargo test --quiet -p benches --all-features --bench micro
+	$(DEBUG)/bench-forward --quick --backends evp
+	$(DEBUG)/bench-io --quick
+	$(DEBUG)/bench-chapters --quick
+	$(DEBUG)/bench-layers --quick
+	$(DEBUG)/bench-costs --quick
 
 # What it finds of new ways through the code goes to tests/fuzz/target/corpus, beside the committed corpus: see tests/fuzz/README.md.
 .PHONY: fuzz

@@ -57,6 +57,7 @@ need_test() {
   have_package gstreamer1.0-plugins-bad || packages+=(gstreamer1.0-plugins-bad)
   have ip || packages+=(iproute2)
   have unshare || packages+=(util-linux)
+  have strace || packages+=(strace)
   have node || packages+=(nodejs)
   have npm || packages+=(npm)
   find_chromium >/dev/null || packages+=("$(chromium_package)")

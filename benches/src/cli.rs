@@ -1,14 +1,19 @@
 //! The command line of `bench-forward`, and its order of work.
 
+use crate::case::{Audience, Case};
+use crate::limit::{self, Limit};
 use crate::machine::Cores;
 use crate::measure::{self, Durations, Run, TOLERATED_LOSS};
 use crate::report::{Outcome, Report};
-use crate::session::{Case, Contender, Session, Setting};
+use crate::resources::{self, Means};
+use crate::session::{Contender, Session, Setting};
+use crate::traffic::{Pattern, Traffic};
 use crate::worker::{Worker, srtp_backends};
-use crate::workload::{Mode, PACKET_LEN, Pattern};
-use crate::{generator, output, plot, receiver};
+use crate::workload::Mode;
+use crate::{compare, generator, output, plot, receiver};
 use anyhow::{Context, Result, anyhow, bail};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use indicatif::ProgressBar;
 use stage::Machine;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -28,23 +33,35 @@ struct Options {
     #[arg(long = "worker", value_name = "PATH")]
     workers: Vec<PathBuf>,
 
-    /// How many consumers the one producer has
-    #[arg(long, value_delimiter = ',', default_values_t = [10, 50, 200])]
+    /// Only these of the SRTP backends that a worker offers [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    backends: Vec<String>,
+
+    /// What is sent
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Kind::Even, Kind::Burst, Kind::Audio, Kind::Rooms])]
+    traffic: Vec<Kind>,
+
+    /// How many consumers each producer has, except in rooms
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 50, 200, 1_000])]
     consumers: Vec<usize>,
 
-    /// How packets leave the worker
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Mode::Plain, Mode::AesCm, Mode::AesGcm])]
-    modes: Vec<Mode>,
+    /// How many rooms there are
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100])]
+    rooms: Vec<usize>,
 
-    /// How packets are spaced when they come
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Pattern::Even, Pattern::Burst])]
-    patterns: Vec<Pattern>,
+    /// How many are in each room: each sends a stream and gets those of the others
+    #[arg(long, default_value_t = 4)]
+    people: usize,
+
+    /// How packets leave the worker
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Mode::Plain, Mode::AesGcm])]
+    modes: Vec<Mode>,
 
     /// How often each case is run
     #[arg(long, default_value_t = 3)]
     repetitions: usize,
 
-    /// Only see that everything works: one short run of each case, 10 consumers, bursts
+    /// Only see that everything works: one short run of each case, 10 consumers or 10 rooms
     #[arg(long)]
     quick: bool,
 
@@ -56,18 +73,48 @@ struct Options {
     #[arg(long)]
     receive_trains: bool,
 
-    /// Where the results go: PATH.json and PATH.svg [default: benches/results/forward; with --quick nowhere]
+    /// Where the results go: PATH.json, PATH.md and PATH.svg [default: benches/results/forward; with --quick nowhere]
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
+
+    /// Keep what PATH.json holds of other cases, or of other workers
+    #[arg(long)]
+    add: bool,
 }
 
+/// What is sent, to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// One producer's video packets, equally far apart
+    Even,
+    /// One producer's video, a frame at a time
+    Burst,
+    /// Ten producers' audio packets, everybody gets all
+    Audio,
+    /// Rooms in which everybody sends video, a frame at a time
+    Rooms,
+}
+
+/// How many speak in the audio case.
+const SPEAKERS: usize = 10;
+
+/// How long each part takes: as long as so many cases allow.
+const FULL: Durations = Durations { verify: 0.3, search: 0.2, measure: 1.0 };
+
 /// What the runner starts this program as.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Role {
     #[command(hide = true)]
     Generator,
     #[command(hide = true)]
     Receiver,
+    /// Puts two results beside each other: medians, spread and ratio of every case that both have
+    Compare {
+        /// A result, as PATH.json
+        first: PathBuf,
+        /// Another; without it, the workers of the first are compared
+        second: Option<PathBuf>,
+    },
 }
 
 /// Runs the program.
@@ -76,78 +123,87 @@ enum Role {
 /// In words, what keeps it from measuring.
 pub fn main() -> Result<ExitCode> {
     let mut options = Options::parse();
-    match options.role {
+    match options.role.take() {
         Some(Role::Generator) => return generator::main().map(|()| ExitCode::SUCCESS),
         Some(Role::Receiver) => return receiver::main().map(|()| ExitCode::SUCCESS),
+        Some(Role::Compare { first, second }) => {
+            print!("{}", compare::files(&first, second.as_deref())?);
+            return Ok(ExitCode::SUCCESS);
+        }
         None => {}
     }
     if options.quick {
-        options.consumers = vec![10];
-        options.patterns = vec![Pattern::Burst];
-        options.repetitions = 1;
+        (options.consumers, options.rooms, options.repetitions) = (vec![10], vec![10], 1);
     }
-    if options.consumers.iter().any(|&consumers| !(1..=1_000).contains(&consumers)) {
-        bail!("--consumers takes numbers from 1 to 1000");
+    if options.consumers.iter().chain(&options.rooms).any(|&number| !(1..=1_000).contains(&number)) {
+        bail!("--consumers and --rooms take numbers from 1 to 1000");
     }
+    if !(2..=50).contains(&options.people) {
+        bail!("--people takes a number from 2 to 50");
+    }
+    let cases = cases(&options);
+    let means = Means::of_this_machine()?;
+    for case in &cases {
+        means.check(case)?;
+    }
+    let output = output::destination(options.output.as_deref(), options.quick, "forward");
     // For the files of this run; dropping it removes them.
     let directory = tempfile::tempdir().context("no directory for temporary files can be made")?;
-    let report = run(&options, directory.path())?;
-    print!("{}", report.table());
-    if let Some(output) = output::destination(options.output.as_deref(), options.quick, "forward") {
-        report.write_json(&output.with_extension("json"))?;
-        plot::draw(&report, &output.with_extension("svg"))?;
-        println!("Written: {}", output.with_extension("{json,svg}").display());
+    let mut report = run(&options, &cases, directory.path())?;
+    // What was measured is shown even where it can't be written.
+    print!("{}", report.markdown());
+    let clean = report.is_clean();
+    if let Some(output) = output {
+        let json = output.with_extension("json");
+        if options.add && json.exists() {
+            report.add(Report::read(&json)?)?;
+        }
+        output::write(&output, &report, &[("md", report.markdown()), ("svg", plot::draw(&report))])?;
+        println!("\nWritten: {}", output.with_extension("{json,md,svg}").display());
     }
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run(options: &Options, directory: &Path) -> Result<Report> {
+fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let cores = Cores::divide()?;
-    let durations = if options.quick { Durations::QUICK } else { Durations::FULL };
+    let durations = if options.quick { Durations::QUICK } else { FULL };
     let setting = Setting { cores, receive_trains: options.receive_trains, directory };
     let machine = Machine::describe();
-    let (contenders, absent) = contenders(options, cores, directory)?;
-    let cases = cases(options);
+    let (contenders, mut absent) = contenders(options, cores, directory)?;
+    absent.extend(resources::small_buffers());
 
     let takes_part = |contender: &Contender, case: &Case| contender.modes.contains(&case.mode);
     let total: usize =
         cases.iter().map(|case| contenders.iter().filter(|contender| takes_part(contender, case)).count()).sum();
-    let total = total * options.repetitions;
-    let progress = output::progress(total)?;
+    let mut runner = Runner { setting, durations, progress: output::progress(total * options.repetitions)?, absent };
 
-    let mut results: HashMap<(usize, usize), Vec<Result<Run, String>>> = HashMap::new();
+    let mut limits: Vec<(Case, Vec<Limit>)> = cases.iter().map(|&case| (case, Vec::new())).collect();
+    let mut tried: HashMap<(usize, usize), Tried> = HashMap::new();
     for repetition in 0..options.repetitions {
         for (case_index, &case) in cases.iter().enumerate() {
+            match limit::measure(case, cores) {
+                Ok(limit) => limits[case_index].1.push(limit),
+                Err(error) => runner.say_once(format!("the limit: {error:#}")),
+            }
             for (contender_index, contender) in contenders.iter().enumerate() {
-                if !takes_part(contender, &case) {
-                    continue;
+                if takes_part(contender, &case) {
+                    let before = case_index.checked_sub(1).and_then(|before| tried.get(&(contender_index, before)));
+                    let last = before.and_then(Tried::rate);
+                    let tried = tried.entry((contender_index, case_index)).or_default();
+                    // The search begins where the repetition before has ended, or the case before.
+                    let guess = tried.rate().or(last).unwrap_or(100_000.0);
+                    runner.run(contender, case, repetition, guess, tried);
                 }
-                let results = results.entry((contender_index, case_index)).or_default();
-                // The search begins where the repetition before has ended.
-                let guess = results.iter().flatten().next_back().map_or(100_000.0, |run| run.packets_per_second);
-                let what = format!("{}, {case}, repetition {}", contender.name, repetition + 1);
-                // Without a terminal there is no bar; a log says where it is.
-                if progress.is_hidden() {
-                    eprintln!("{}/{total}: {what}", progress.position() + 1);
-                }
-                let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
-                let result = Session::start(contender, case, setting)
-                    .and_then(|mut session| measure::run(&mut session, case.consumers, guess, durations, &mut tell));
-                if let Err(error) = &result {
-                    progress.suspend(|| eprintln!("FAILED: {what}: {error:#}."));
-                }
-                results.push(result.map_err(|error| format!("{error:#}")));
-                progress.inc(1);
             }
         }
     }
-    progress.finish_and_clear();
+    runner.progress.finish_and_clear();
 
     let mut outcomes = Vec::new();
     for (case_index, &case) in cases.iter().enumerate() {
         for (contender_index, contender) in contenders.iter().enumerate() {
-            if let Some(results) = results.remove(&(contender_index, case_index)) {
-                outcomes.push(Outcome::new(contender.name.clone(), case, results));
+            if let Some(Tried { results, calls }) = tried.remove(&(contender_index, case_index)) {
+                outcomes.push(Outcome::new(contender.name.clone(), case, results, calls));
             }
         }
     }
@@ -155,23 +211,86 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
         machine,
         cores,
         receive_trains: options.receive_trains,
-        packet_len: PACKET_LEN,
         tolerated_loss: TOLERATED_LOSS,
         durations,
         repetitions: options.repetitions,
         contenders,
-        absent,
+        absent: runner.absent,
+        limits,
         outcomes,
     })
 }
 
+/// What came of a contender in a case so far.
+#[derive(Default)]
+struct Tried {
+    results: Vec<Result<Run, String>>,
+    calls: Option<f64>,
+}
+
+impl Tried {
+    fn rate(&self) -> Option<f64> {
+        self.results.iter().flatten().next_back().map(|run| run.packets_per_second)
+    }
+}
+
+struct Runner<'a> {
+    setting: Setting<'a>,
+    durations: Durations,
+    progress: ProgressBar,
+    absent: Vec<String>,
+}
+
+impl Runner<'_> {
+    fn run(&mut self, contender: &Contender, case: Case, repetition: usize, guess: f64, tried: &mut Tried) {
+        let progress = self.progress.clone();
+        let what = format!("{}, {case}, repetition {}", contender.name, repetition + 1);
+        // Without a terminal there is no bar; a log says where it is.
+        if progress.is_hidden() {
+            eprintln!("{}/{}: {what}", progress.position() + 1, progress.length().unwrap_or(0));
+        }
+        let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
+        let result = Session::start(contender, case, self.setting).and_then(|mut session| {
+            let run = measure::run(&mut session, guess, self.durations, &mut tell)?;
+            if repetition == 0 && session.process().is_some() {
+                tell("counting system calls at half load");
+                match measure::calls_per_packet(&mut session, &run, self.durations.search, self.setting.directory) {
+                    Ok(calls) => tried.calls = Some(calls),
+                    Err(error) => self.say_once(format!("system calls: {error:#}")),
+                }
+            }
+            Ok(run)
+        });
+        if let Err(error) = &result {
+            progress.suspend(|| eprintln!("FAILED: {what}: {error:#}."));
+        }
+        tried.results.push(result.map_err(|error| format!("{error:#}")));
+        progress.inc(1);
+    }
+
+    /// Of what can't be measured.
+    fn say_once(&mut self, what: String) {
+        if !self.absent.contains(&what) {
+            self.absent.push(what);
+        }
+    }
+}
+
 fn cases(options: &Options) -> Vec<Case> {
     let mut cases = Vec::new();
-    for &pattern in &options.patterns {
+    for &kind in &options.traffic {
+        let (producers, traffic) = match kind {
+            Kind::Even => (1, Traffic::video(Pattern::Even)),
+            Kind::Burst | Kind::Rooms => (1, Traffic::video(Pattern::Burst)),
+            Kind::Audio => (SPEAKERS, Traffic::audio()),
+        };
+        let people = options.people;
+        let audiences: Vec<Audience> = match kind {
+            Kind::Rooms => options.rooms.iter().map(|&rooms| Audience::Rooms { rooms, people }).collect(),
+            _ => options.consumers.iter().map(|&consumers| Audience::Fan { producers, consumers }).collect(),
+        };
         for &mode in &options.modes {
-            for &consumers in &options.consumers {
-                cases.push(Case { consumers, mode, pattern });
-            }
+            cases.extend(audiences.iter().map(|&audience| Case { audience, mode, traffic }));
         }
     }
     cases
@@ -185,8 +304,11 @@ fn contenders(options: &Options, cores: Cores, directory: &Path) -> Result<(Vec<
         let program = worker.canonicalize().with_context(|| format!("there is no worker at {}", worker.display()))?;
         let name = short_name(worker, &workers);
         let backends = srtp_backends(&program);
-        let choices: Vec<Option<&str>> =
-            if backends.is_empty() { vec![None] } else { backends.into_iter().map(Some).collect() };
+        let wanted = |backend: &&str| options.backends.is_empty() || options.backends.iter().any(|one| one == backend);
+        let mut choices: Vec<Option<&str>> = backends.into_iter().filter(wanted).map(Some).collect();
+        if choices.is_empty() {
+            choices.push(None);
+        }
         for (index, backend) in choices.into_iter().enumerate() {
             let name = backend.map_or(name.clone(), |backend| format!("{name} {backend}"));
             let arguments = Vec::from_iter(backend.map(|backend| format!("--srtpBackend={backend}")));

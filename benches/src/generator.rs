@@ -2,7 +2,8 @@
 
 use crate::link::Requests;
 use crate::machine::monotonic_ns;
-use crate::workload::{PACKET_LEN, Packets, Pattern};
+use crate::traffic::{Pattern, Traffic};
+use crate::workload::{Identity, Labels, Packets};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sfu_reactor::poll::{Events, Interest, Poller, Token};
@@ -14,19 +15,29 @@ use std::time::Duration;
 
 /// What the runner asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Request {
+    /// These are the streams, and of this kind. Answer: nothing.
+    Streams {
+        /// Where each stream's packets go: one target for a worker, many where the generator itself is the control.
+        targets: Vec<Vec<Target>>,
+        /// The payload type to send.
+        payload_type: u8,
+        /// Packets' length and spacing.
+        traffic: Traffic,
+    },
+    /// Send. Answer: [`Generated`].
+    Load(Load),
+}
+
+/// A stretch of constant load. Streams take turns: a packet of each, or a frame of each.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Load {
-    /// Each packet goes to each of these, with its SSRC: one for a worker, many where the generator itself is the control.
-    pub targets: Vec<Target>,
-    /// The payload type to send.
-    pub payload_type: u8,
-    /// The first packet's number; they count up.
+    /// The first packet's number; they count up over all streams.
     pub first: u64,
     /// Packets a second, each counted once however many targets it has.
     pub rate: f64,
     /// For how long.
     pub seconds: f64,
-    /// How they are spaced.
-    pub pattern: Pattern,
     /// Where to leave the times at which they left.
     pub times: PathBuf,
 }
@@ -67,13 +78,21 @@ pub fn main() -> Result<()> {
     let poller = Poller::new()?;
     poller.add(requests.descriptor(), Token(0), Interest::READ)?;
     let mut events = Events::with_capacity(1);
-    let mut generator = Generator::new()?;
+    let mut generator = None;
     loop {
         poller.wait(&mut events, None)?;
         let open = requests.fill()?;
-        while let Some(load) = requests.take::<Load>()? {
-            let result = generator.run(&load);
-            requests.answer(result)?;
+        while let Some(request) = requests.take::<Request>()? {
+            match request {
+                Request::Streams { targets, payload_type, traffic } => {
+                    let made = Generator::new(targets, payload_type, traffic).map(|made| generator = Some(made));
+                    requests.answer(made)?;
+                }
+                Request::Load(load) => {
+                    let generator = generator.as_mut().context("a load is asked for before its streams");
+                    requests.answer(generator.and_then(|generator| generator.run(&load)))?;
+                }
+            }
         }
         if !open {
             return Ok(());
@@ -84,13 +103,27 @@ pub fn main() -> Result<()> {
 struct Generator {
     socket: UdpSocket,
     packets: Packets,
+    pattern: Pattern,
+    payload_type: u8,
+    streams: Vec<Stream>,
+    /// Turns of the schedule so far.
+    turn: u64,
     /// Sleeps only: nothing is registered.
     sleeper: Poller,
     buffer: Vec<u8>,
 }
 
+struct Stream {
+    targets: Vec<Target>,
+    /// The next packet's number in it.
+    sequence: u64,
+}
+
 impl Generator {
-    fn new() -> Result<Self> {
+    fn new(targets: Vec<Vec<Target>>, payload_type: u8, traffic: Traffic) -> Result<Self> {
+        if targets.is_empty() || targets.iter().any(Vec::is_empty) {
+            bail!("a load needs streams, and each stream a target");
+        }
         // No trains: over loopback they would arrive as trains, which no network brings, and would spare a worker that takes them most of
         // its receiving.
         let options = UdpOptions {
@@ -100,17 +133,22 @@ impl Generator {
             backlog_datagrams: 0,
             ..UdpOptions::default()
         };
+        let packets = Packets::new(traffic.packet_len)?;
         Ok(Self {
             socket: UdpSocket::bind("127.0.0.1:0".parse()?, &options)?,
-            packets: Packets::new(),
+            buffer: vec![0; MAX_GROUP * packets.packet_len()],
+            packets,
+            pattern: traffic.pattern,
+            payload_type,
+            streams: targets.into_iter().map(|targets| Stream { targets, sequence: 0 }).collect(),
+            turn: 0,
             sleeper: Poller::new()?,
-            buffer: vec![0; MAX_GROUP * PACKET_LEN],
         })
     }
 
     fn run(&mut self, load: &Load) -> Result<Generated> {
-        if load.targets.is_empty() || !(load.rate > 0.0 && load.seconds > 0.0) {
-            bail!("a load needs targets, a rate and a duration");
+        if !(load.rate > 0.0 && load.seconds > 0.0) {
+            bail!("a load needs a rate and a duration");
         }
         let planned = (load.rate * load.seconds).ceil() as u64;
         let mut times = Vec::with_capacity(planned as usize + 64);
@@ -118,25 +156,25 @@ impl Generator {
         let start = monotonic_ns();
         // When packet n (from 0) is due.
         let due = |number: u64| start + (number as f64 * 1e9 / load.rate) as u64;
-        let (mut sent, mut turn, mut refused) = (0, 0, 0);
+        let (mut sent, mut refused) = (0, 0);
         while sent < planned {
             let now = monotonic_ns();
             if now < due(sent) {
                 self.sleeper.wait(&mut events, Some(Duration::from_nanos(due(sent) - now)))?;
                 continue;
             }
-            // One turn of the schedule, and with it those that should have left by now: a late generator catches up, so that
-            // the offered load is what was asked for.
-            let mut group = 0;
-            while group < MAX_GROUP as u64 && sent + group < planned && due(sent + group) <= now {
-                let next = load.pattern.group(turn).min(planned - sent - group);
-                if group > 0 && group + next > MAX_GROUP as u64 {
+            // One turn of the schedule, and with it those of the same stream that should have left by now: a late generator catches
+            // up, so that the offered load is what was asked for.
+            let (stream, mut group) = self.take_turn();
+            while self.streams.len() == 1 && sent + group < planned && due(sent + group) <= now {
+                let next = self.pattern.group(self.turn);
+                if group + next > MAX_GROUP as u64 {
                     break;
                 }
-                group += next;
-                turn += 1;
+                group += self.take_turn().1;
             }
-            refused += self.send(load, load.first + sent, group as usize)?;
+            group = group.min(planned - sent);
+            refused += self.send(stream, load.first + sent, group as usize)?;
             times.extend(std::iter::repeat_n(now, group as usize));
             sent += group;
         }
@@ -147,16 +185,30 @@ impl Generator {
         Ok(Generated { packets: sent, seconds: (end - start) as f64 / 1e9, refused, ended })
     }
 
-    fn send(&mut self, load: &Load, first: u64, count: usize) -> Result<u64> {
-        let lengths = [PACKET_LEN as u16; MAX_GROUP];
-        let slots = &mut self.buffer[..count * PACKET_LEN];
-        for (number, slot) in (first..).zip(slots.chunks_exact_mut(PACKET_LEN)) {
-            self.packets.write(number, load.targets[0].ssrc, load.payload_type, slot)?;
+    /// Whose turn it is, and how many packets leave. Not all streams have their key frames at once.
+    fn take_turn(&mut self) -> (usize, u64) {
+        let streams = self.streams.len() as u64;
+        let (stream, frame) = (self.turn % streams, self.turn / streams);
+        self.turn += 1;
+        (stream as usize, self.pattern.group(frame + stream))
+    }
+
+    fn send(&mut self, stream: usize, first: u64, count: usize) -> Result<u64> {
+        let packet_len = self.packets.packet_len();
+        let lengths = [packet_len as u16; MAX_GROUP];
+        let slots = &mut self.buffer[..count * packet_len];
+        let Stream { targets, sequence } = &mut self.streams[stream];
+        for (number, slot) in (first..).zip(slots.chunks_exact_mut(packet_len)) {
+            let labels = Labels { sequence: *sequence, ssrc: targets[0].ssrc, payload_type: self.payload_type };
+            self.packets.write(Identity { stream, number }, labels, slot)?;
+            *sequence += 1;
         }
         let mut refused = 0;
-        for target in &load.targets {
-            for slot in slots.chunks_exact_mut(PACKET_LEN) {
-                sfu_proto::rtp::set_ssrc(slot, target.ssrc);
+        for (index, target) in targets.iter().enumerate() {
+            if index > 0 {
+                for slot in slots.chunks_exact_mut(packet_len) {
+                    sfu_proto::rtp::set_ssrc(slot, target.ssrc);
+                }
             }
             let result = self.socket.send_segments(target.address, slots, &lengths[..count]);
             refused += result.dropped as u64;
@@ -172,22 +224,16 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_sent_to_every_target_and_timed() {
-        let mut generator = Generator::new().unwrap();
         let options = UdpOptions { receive_buffer: Some(1 << 22), ..UdpOptions::default() };
         let bind = || UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
-        let mut sockets = [bind(), bind()];
+        let mut sockets = [bind(), bind(), bind()];
         let targets: Vec<Target> =
             sockets.iter().zip(7..).map(|(socket, ssrc)| Target { address: socket.local_addr(), ssrc }).collect();
+        // The first stream has two targets, the second one has the third.
+        let streams = vec![targets[..2].to_vec(), targets[2..].to_vec()];
+        let mut generator = Generator::new(streams, 101, Traffic::video(Pattern::Burst)).unwrap();
         let times = std::env::temp_dir().join(format!("bench-forward-test-{}", std::process::id()));
-        let load = Load {
-            targets: targets.clone(),
-            payload_type: 101,
-            first: 1_000,
-            rate: 10_000.0,
-            seconds: 0.02,
-            pattern: Pattern::Burst,
-            times: times.clone(),
-        };
+        let load = Load { first: 1_000, rate: 10_000.0, seconds: 0.02, times: times.clone() };
         let generated = generator.run(&load).unwrap();
         assert_eq!((generated.packets, generated.refused), (200, 0));
         // It may be late on a busy machine, but never early.
@@ -198,12 +244,21 @@ mod tests {
         assert_eq!(noted.len(), 200);
         assert!(noted.is_sorted() && noted[0] < noted[199]);
 
-        for (socket, target) in sockets.iter_mut().zip(&targets) {
+        // A key frame of the first stream, then frames of each in turn, until there are 200.
+        let turns = [40, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 6];
+        let mut numbers = [Vec::new(), Vec::new()];
+        let mut number = 1_000;
+        for (turn, count) in turns.into_iter().enumerate() {
+            numbers[turn % 2].extend(number..number + count);
+            number += count;
+        }
+        for (index, (socket, target)) in sockets.iter_mut().zip(&targets).enumerate() {
+            let stream = index / 2;
             let mut batch = RecvBatch::new(256, 2_000);
             socket.recv_batch(&mut batch).unwrap();
-            assert_eq!(batch.len(), 200);
-            for (number, (_, packet)) in (1_000..).zip(batch.iter()) {
-                generator.packets.check(packet, number, target.ssrc, 101).unwrap();
+            assert_eq!(batch.len(), numbers[stream].len());
+            for (&number, (_, packet)) in numbers[stream].iter().zip(batch.iter()) {
+                generator.packets.check(packet, Identity { stream, number }, target.ssrc, 101).unwrap();
             }
         }
     }

@@ -5,14 +5,16 @@
 //! far as there are chapters that forward, and the core.
 
 use crate::bars::{BLUE, Bars, GREEN, Value};
+use crate::case::Case;
 use crate::cli::own_worker;
 use crate::io::forwarder;
 use crate::machine::Cores;
 use crate::measure::{self, Durations, Run};
 use crate::output;
 use crate::report::Summary;
-use crate::session::{Case, Contender, Session, Setting};
-use crate::workload::{Mode, PACKET_LEN, Pattern};
+use crate::session::{Contender, Session, Setting};
+use crate::traffic::{Pattern, Traffic};
+use crate::workload::Mode;
 use crate::{generator, receiver};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -172,7 +174,7 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
             let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
             let guess = outcome.runs.last().map_or(100_000.0, |run| run.packets_per_second);
             let result = session(outcome.layer.by, outcome.consumers, setting)
-                .and_then(|mut session| measure::run(&mut session, outcome.consumers, guess, durations, &mut tell));
+                .and_then(|mut session| measure::run(&mut session, guess, durations, &mut tell));
             match result {
                 Ok(run) => outcome.runs.push(run),
                 Err(error) => {
@@ -188,7 +190,15 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
         outcome.summary = if outcome.failures.is_empty() { Summary::of(&outcome.runs) } else { None };
     }
     let repetitions = options.repetitions;
-    Ok(Report { machine, cores, packet_len: PACKET_LEN, pattern: Pattern::Burst, durations, repetitions, outcomes })
+    Ok(Report {
+        machine,
+        cores,
+        packet_len: Traffic::video(Pattern::Burst).packet_len,
+        pattern: Pattern::Burst,
+        durations,
+        repetitions,
+        outcomes,
+    })
 }
 
 fn session(by: By, consumers: usize, setting: Setting<'_>) -> Result<Session> {
@@ -198,8 +208,8 @@ fn session(by: By, consumers: usize, setting: Setting<'_>) -> Result<Session> {
             let Some(contender) = contenders.iter().find(|contender| contender.name == driver) else {
                 bail!("chapter 05 can't run {driver} here: {}", absent.join("; "));
             };
-            let case = Case { consumers, mode: Mode::Plain, pattern: Pattern::Burst };
-            Ok(forwarder::session(contender, case, setting)?.0)
+            let case = Case::one_to(consumers, Mode::Plain, Pattern::Burst);
+            forwarder::session(contender, case, setting)
         }
         By::Worker(mode) => {
             let contender = Contender {
@@ -208,7 +218,7 @@ fn session(by: By, consumers: usize, setting: Setting<'_>) -> Result<Session> {
                 arguments: Vec::new(),
                 modes: vec![mode],
             };
-            Session::start(&contender, Case { consumers, mode, pattern: Pattern::Burst }, setting)
+            Session::start(&contender, Case::one_to(consumers, mode, Pattern::Burst), setting)
         }
     }
 }

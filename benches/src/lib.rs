@@ -1,13 +1,13 @@
 //! What is measured, and how: the macro runner `bench-forward`, in parts. (The criterion micro-benchmarks are in
 //! `benches/` beside this folder.)
 //!
-//! One producer's packets go into a worker, which forwards each to N consumers. Four processes take part:
+//! Producers' packets go into a worker, which forwards each to its consumers. Four processes take part:
 //!
 //! ```text
 //!                      channel (JSON)
 //!     runner ──────────────────────────────▶ worker        core A
 //!       │                                    ▲     │
-//!       │ requests         1 stream, plain   │     │  N streams, plain or SRTP
+//!       │ requests         streams, plain    │     │  each N times, plain or SRTP
 //!       ├──────────────▶ generator ──────────┘     ▼
 //!       └──────────────▶ receiver ◀────────────────┘       core B
 //! ```
@@ -19,12 +19,17 @@
 //! each packet into the receiver's queue is paid by the worker's core. Compare within one run only.
 
 pub mod bars;
+pub mod calls;
+pub mod case;
 pub mod chapters;
 pub mod cli;
+pub mod compare;
 pub mod costs;
 pub mod generator;
+mod inlet;
 pub mod io;
 pub mod layers;
+pub mod limit;
 pub mod link;
 pub mod machine;
 pub mod measure;
@@ -33,7 +38,10 @@ pub mod output;
 pub mod plot;
 pub mod receiver;
 pub mod report;
+pub mod resources;
+mod scene;
 pub mod session;
 pub mod stats;
+pub mod traffic;
 pub mod worker;
 pub mod workload;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 
@@ -12,7 +12,7 @@ use std::io;
 pub type Core = usize;
 
 /// Which process runs where.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Cores {
     /// The worker's.
     pub worker: Core,
@@ -73,7 +73,7 @@ pub(crate) fn cpu_ns(process: u32) -> Result<u64> {
 }
 
 /// Resident memory in bytes.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Memory {
     /// Now.
     pub now: u64,

@@ -1,13 +1,15 @@
 //! From steps to results: verify, find saturation, measure there and at half of it.
 
+use crate::calls::Counter;
 use crate::machine::Memory;
 use crate::session::{Checks, Session, Step};
 use crate::stats::Latency;
-use anyhow::{Result, bail};
-use serde::Serialize;
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// How long each part takes, in seconds.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Durations {
     /// All packets decrypted and compared, at a low rate.
     pub verify: f64,
@@ -37,7 +39,7 @@ const CHECK_EVERY: u64 = 256;
 const TIMED: f64 = 100_000.0;
 
 /// One contender's one run of one case.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Run {
     /// Packets a second that all consumers together got at saturation.
     pub packets_per_second: f64,
@@ -56,7 +58,7 @@ pub struct Run {
 }
 
 /// A measurement at one load.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Point {
     /// Packets a second that arrived, all consumers together.
     pub packets_per_second: f64,
@@ -76,21 +78,19 @@ pub struct Point {
 ///
 /// # Errors
 /// The contender died, did other work than it had to, or loses packets even under a small load.
-pub fn run(
-    session: &mut Session,
-    consumers: usize,
-    guess: f64,
-    durations: Durations,
-    tell: &mut dyn FnMut(&str),
-) -> Result<Run> {
+pub fn run(session: &mut Session, guess: f64, durations: Durations, tell: &mut dyn FnMut(&str)) -> Result<Run> {
     let memory_idle = session.memory()?.map(|memory| memory.now);
-    let mut load = Load { session, consumers: consumers as f64, checked: 0 };
+    let case = session.case();
+    let copies = case.audience.copies() as f64;
+    let mut load = Load { session, copies, checked: 0 };
 
     tell("verifying every packet");
-    let verified = load.step(GENTLE.max(load.consumers * 100.0), durations.verify, 1)?;
+    // Every stream has its turn.
+    let turns = 1.2 * case.audience.streams() as f64 * case.traffic.pattern.mean_group();
+    let verified = load.step(GENTLE.max(copies * turns / durations.verify), durations.verify, 1)?;
     if verified.received.packets != verified.expected {
         bail!(
-            "{} of {} packets came out, the least served consumer got {}, under a load of only {:.0} packets a second",
+            "{} of {} packets came out, the least served receiver got {}, under a load of only {:.0} packets a second",
             verified.received.packets,
             verified.expected,
             verified.received.fewest,
@@ -132,6 +132,19 @@ pub fn run(
     })
 }
 
+/// System calls of the process for each packet that arrives, at half of a run's load. Counted apart from the timing, since counting
+/// slows each call.
+///
+/// # Errors
+/// They can't be counted, or the contender fails.
+pub fn calls_per_packet(session: &mut Session, run: &Run, seconds: f64, directory: &Path) -> Result<f64> {
+    let process = session.process().context("the control is no process of its own")?;
+    let counter = Counter::start(process, directory)?;
+    let rate = run.packets_per_second / 2.0 / session.case().audience.copies() as f64;
+    let step = session.step(rate, seconds, Checks { check_every: CHECK_EVERY, time_every: CHECK_EVERY })?;
+    Ok(counter.finish()? as f64 / step.received.packets.max(1) as f64)
+}
+
 impl Point {
     fn of(step: &Step) -> Self {
         Self {
@@ -148,14 +161,14 @@ impl Point {
 /// Rates in packets that come out, all consumers together.
 struct Load<'a> {
     session: &'a mut Session,
-    consumers: f64,
+    copies: f64,
     checked: u64,
 }
 
 impl Load<'_> {
     fn step(&mut self, rate: f64, seconds: f64, check_every: u64) -> Result<Step> {
         let time_every = (rate * seconds / TIMED).ceil() as u64;
-        let step = self.session.step(rate / self.consumers, seconds, Checks { check_every, time_every })?;
+        let step = self.session.step(rate / self.copies, seconds, Checks { check_every, time_every })?;
         self.checked += step.received.checked;
         Ok(step)
     }

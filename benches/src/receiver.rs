@@ -1,19 +1,16 @@
-//! The receiver: a process with one socket a consumer, that counts every packet, checks a share of them, and knows how long they took.
+//! The receiver: a process with a socket for each who receives, that counts every packet, checks a share of them, and knows how long they took.
 
+use crate::case::Feed;
+use crate::inlet::{Inlet, QUIET, Step};
 use crate::link::Requests;
 use crate::machine::monotonic_ns;
 use crate::stats::Latency;
-use crate::workload::{
-    CONSUMER_PAYLOAD_TYPE, HEADER_LEN, Mode, PRODUCER_PAYLOAD_TYPE, PRODUCER_SSRC, Packets, consumer_ssrc,
-    is_from_before, number_of,
-};
+use crate::workload::{Mode, Packets};
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ch05_event_libraries::forwarder::{JOIN, JOINED};
 use serde::{Deserialize, Serialize};
 use sfu_proto::rtp;
-use sfu_proto::srtp;
 use sfu_reactor::poll::{Events, Interest, Poller, Token};
 use sfu_reactor::udp::{RecvBatch, UdpOptions, UdpSocket};
 use std::fs;
@@ -27,7 +24,11 @@ pub enum Request {
     /// Close all sockets and open these many. Answer: their ports.
     Open {
         /// How many.
-        consumers: usize,
+        sockets: usize,
+        /// What they get.
+        feeds: Vec<Feed>,
+        /// Bytes of a packet as it was sent.
+        packet_len: usize,
         /// Whether to take trains of datagrams as they are (UDP_GRO).
         trains: bool,
     },
@@ -35,7 +36,7 @@ pub enum Request {
     Keys {
         /// The suite.
         mode: Mode,
-        /// Master key and salt of each consumer's packets, in base64.
+        /// Master key and salt of each socket's packets, in base64.
         keys: Vec<String>,
     },
     /// Subscribe every socket to a forwarder of chapter 05, which changes nothing: what comes is what the producer sends.
@@ -55,8 +56,8 @@ pub enum Request {
     },
     /// The generator has finished: receive what is still under way, and report. Answer: [`Received`].
     End {
-        /// How many packets were sent to each consumer.
-        packets: u64,
+        /// How many packets should have come, all sockets together.
+        expected: u64,
         /// The generator's notes.
         times: PathBuf,
     },
@@ -65,9 +66,9 @@ pub enum Request {
 /// What has been received.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Received {
-    /// Different packets of the expected numbers, all consumers together.
+    /// Different packets of the expected numbers, all sockets together.
     pub packets: u64,
-    /// The consumer that got fewest.
+    /// As many got the socket that got fewest.
     pub fewest: u64,
     /// Packets that came again.
     pub duplicates: u64,
@@ -84,9 +85,6 @@ pub struct Received {
     /// When the last packet came, by the monotonic clock, in nanoseconds; 0 when none did.
     pub last: u64,
 }
-
-/// Nothing for so long means that nothing more will come: longer than a busy machine keeps a worker off its core.
-const QUIET: Duration = Duration::from_millis(300);
 
 /// Serves the runner until it goes.
 ///
@@ -117,34 +115,8 @@ struct Receiver {
     events: Events,
     batch: RecvBatch,
     packets: Packets,
-    consumers: Vec<Consumer>,
+    inlets: Vec<Inlet>,
     step: Step,
-}
-
-struct Consumer {
-    socket: UdpSocket,
-    /// What its packets carry.
-    ssrc: u32,
-    payload_type: u8,
-    srtp: Option<srtp::Receiver>,
-    seen: Seen,
-    duplicates: u64,
-}
-
-/// What holds from a [`Request::Begin`] to its end.
-#[derive(Default)]
-struct Step {
-    first: u64,
-    check_every: u64,
-    time_every: u64,
-    checked: u64,
-    wrong: Option<String>,
-    wrong_count: u64,
-    /// Packet and time of arrival.
-    arrivals: Vec<(u64, u64)>,
-    /// When the last packet came.
-    last: u64,
-    calls_before: u64,
 }
 
 /// What a turn has brought.
@@ -160,16 +132,16 @@ impl Receiver {
             poller: Poller::new()?,
             events: Events::with_capacity(256),
             batch: RecvBatch::new(64, 65_536),
-            packets: Packets::new(),
-            consumers: Vec::new(),
+            packets: Packets::new(Packets::MIN_LEN)?,
+            inlets: Vec::new(),
             step: Step::default(),
         })
     }
 
     fn handle(&mut self, request: Request, requests: &mut Requests) -> Result<()> {
         match request {
-            Request::Open { consumers, trains } => {
-                let ports = self.open(consumers, trains);
+            Request::Open { sockets, feeds, packet_len, trains } => {
+                let ports = self.open(sockets, &feeds, packet_len, trains);
                 requests.answer(ports)
             }
             Request::Keys { mode, keys } => {
@@ -177,7 +149,7 @@ impl Receiver {
                 requests.answer(result)
             }
             Request::Join { forwarder } => {
-                let result = self.consumers.iter_mut().try_for_each(|consumer| consumer.join(forwarder));
+                let result = self.inlets.iter_mut().try_for_each(|inlet| inlet.join(forwarder));
                 requests.answer(result)
             }
             Request::Begin { first, check_every, time_every } => {
@@ -186,50 +158,45 @@ impl Receiver {
                 self.begin(first, check_every.max(1), time_every.max(1));
                 requests.answer(Ok(()))
             }
-            Request::End { packets, times } => {
-                let result = self.end(packets, &times);
+            Request::End { expected, times } => {
+                let result = self.end(expected, &times);
                 requests.answer(result)
             }
         }
     }
 
-    fn open(&mut self, consumers: usize, trains: bool) -> Result<Vec<u16>> {
+    fn open(&mut self, sockets: usize, feeds: &[Feed], packet_len: usize, trains: bool) -> Result<Vec<u16>> {
         let options = UdpOptions { receive_buffer: Some(1 << 22), gro: trains, ..UdpOptions::default() };
-        self.consumers.clear();
-        for index in 0..consumers {
+        self.inlets.clear();
+        self.packets = Packets::new(packet_len)?;
+        for index in 0..sockets {
             let socket = UdpSocket::bind("127.0.0.1:0".parse()?, &options)?;
             self.poller.add(&socket, Token(index as u64), Interest::READ)?;
-            self.consumers.push(Consumer {
-                socket,
-                ssrc: consumer_ssrc(index),
-                payload_type: CONSUMER_PAYLOAD_TYPE,
-                srtp: None,
-                seen: Seen::default(),
-                duplicates: 0,
-            });
+            self.inlets.push(Inlet::new(socket));
+        }
+        for feed in feeds {
+            let inlet = self.inlets.get_mut(feed.socket).context("a feed for a socket that there isn't")?;
+            inlet.expect(feed.ssrc, feed.stream);
         }
         self.step = Step::default();
-        Ok(self.consumers.iter().map(|consumer| consumer.socket.local_addr().port()).collect())
+        Ok(self.inlets.iter().map(|inlet| inlet.socket.local_addr().port()).collect())
     }
 
     fn set_keys(&mut self, mode: Mode, keys: &[String]) -> Result<()> {
         let Some(suite) = mode.suite() else { return Ok(()) };
-        if keys.len() != self.consumers.len() {
-            bail!("{} keys for {} consumers", keys.len(), self.consumers.len());
+        if keys.len() != self.inlets.len() {
+            bail!("{} keys for {} sockets", keys.len(), self.inlets.len());
         }
-        for (consumer, key) in self.consumers.iter_mut().zip(keys) {
+        for (inlet, key) in self.inlets.iter_mut().zip(keys) {
             let key = STANDARD.decode(key).context("a key isn't base64")?;
-            consumer.srtp = Some(srtp::Receiver::new(srtp::Backend::Evp, suite, &key)?);
+            inlet.protect(suite, &key)?;
         }
         Ok(())
     }
 
     fn begin(&mut self, first: u64, check_every: u64, time_every: u64) {
         self.step = Step { first, check_every, time_every, calls_before: self.calls(), ..Step::default() };
-        for consumer in &mut self.consumers {
-            consumer.seen = Seen::default();
-            consumer.duplicates = 0;
-        }
+        self.inlets.iter_mut().for_each(Inlet::begin);
     }
 
     fn drain(&mut self) -> Result<()> {
@@ -237,12 +204,13 @@ impl Receiver {
         Ok(())
     }
 
-    fn end(&mut self, packets: u64, times: &PathBuf) -> Result<Received> {
-        let expected = packets * self.consumers.len() as u64;
+    fn end(&mut self, expected: u64, times: &PathBuf) -> Result<Received> {
+        // Where everything is checked nothing is timed, and a busy machine is waited for.
+        let quiet = if self.step.check_every == 1 { 10 * QUIET } else { QUIET };
         // Only media counts: the worker's reports to many consumers never cease.
         let mut last = Instant::now();
-        while self.received() < expected && last.elapsed() < QUIET {
-            if self.receive(Some(QUIET.saturating_sub(last.elapsed())))?.datagrams > 0 {
+        while self.received() < expected && last.elapsed() < quiet {
+            if self.receive(Some(quiet.saturating_sub(last.elapsed())))?.datagrams > 0 {
                 last = Instant::now();
             }
         }
@@ -258,8 +226,8 @@ impl Receiver {
         }
         Ok(Received {
             packets: self.received(),
-            fewest: self.consumers.iter().map(|consumer| consumer.seen.count).min().unwrap_or(0),
-            duplicates: self.consumers.iter().map(|consumer| consumer.duplicates).sum(),
+            fewest: self.inlets.iter().map(Inlet::count).min().unwrap_or(0),
+            duplicates: self.inlets.iter().map(|inlet| inlet.duplicates).sum(),
             checked: self.step.checked,
             wrong: self.step.wrong.clone(),
             wrong_count: self.step.wrong_count,
@@ -270,11 +238,11 @@ impl Receiver {
     }
 
     fn received(&self) -> u64 {
-        self.consumers.iter().map(|consumer| consumer.seen.count).sum()
+        self.inlets.iter().map(Inlet::count).sum()
     }
 
     fn calls(&self) -> u64 {
-        self.consumers.iter().map(|consumer| consumer.socket.counters().receive_calls).sum()
+        self.inlets.iter().map(|inlet| inlet.socket.counters().receive_calls).sum()
     }
 
     /// Waits until something comes, and takes it.
@@ -287,9 +255,9 @@ impl Receiver {
                 continue;
             }
             let index = event.token.0 as usize;
-            let Some(consumer) = self.consumers.get_mut(index) else { continue };
+            let Some(inlet) = self.inlets.get_mut(index) else { continue };
             self.batch.clear();
-            consumer.socket.recv_batch(&mut self.batch)?;
+            inlet.socket.recv_batch(&mut self.batch)?;
             let arrival = monotonic_ns();
             for datagram in 0..self.batch.len() {
                 let (_, bytes) = self.batch.datagram_mut(datagram);
@@ -298,9 +266,9 @@ impl Receiver {
                     continue;
                 }
                 turn.datagrams += 1;
-                if let Err(error) = consumer.take(index, bytes, arrival, &mut self.step, &self.packets) {
+                if let Err(error) = inlet.take(index, bytes, arrival, &mut self.step, &self.packets) {
                     self.step.wrong_count += 1;
-                    self.step.wrong.get_or_insert_with(|| format!("consumer {index}: {error:#}"));
+                    self.step.wrong.get_or_insert_with(|| format!("receiver {index}: {error:#}"));
                 }
             }
         }
@@ -308,105 +276,14 @@ impl Receiver {
     }
 }
 
-impl Consumer {
-    /// Subscribes. Asked again when no answer comes: a datagram may be lost.
-    fn join(&mut self, forwarder: SocketAddr) -> Result<()> {
-        const ATTEMPTS: usize = 10;
-        let poller = Poller::new()?;
-        poller.add(&self.socket, Token(0), Interest::READ)?;
-        let mut events = Events::with_capacity(1);
-        let mut batch = RecvBatch::new(1, 64);
-        for _ in 0..ATTEMPTS {
-            self.socket.send_to(forwarder, &[JOIN]);
-            poller.wait(&mut events, Some(QUIET))?;
-            self.socket.recv_batch(&mut batch)?;
-            if batch.iter().any(|(from, bytes)| *from == forwarder && bytes.first() == Some(&JOINED)) {
-                (self.ssrc, self.payload_type) = (PRODUCER_SSRC, PRODUCER_PAYLOAD_TYPE);
-                return Ok(());
-            }
-        }
-        bail!("the forwarder at {forwarder} doesn't answer to join");
-    }
-
-    fn take(
-        &mut self,
-        index: usize,
-        packet: &mut [u8],
-        arrival: u64,
-        step: &mut Step,
-        packets: &Packets,
-    ) -> Result<()> {
-        let (timestamp, ssrc) = clear_fields(packet).context("a datagram is shorter than an RTP header")?;
-        if ssrc != self.ssrc {
-            bail!("a packet has SSRC {ssrc:#x}, expected {:#x}", self.ssrc);
-        }
-        let number = number_of(timestamp, step.first)
-            .with_context(|| format!("timestamp {timestamp} belongs to no packet: forwarding has to leave it alone"))?;
-        match self.seen.insert(number - step.first) {
-            Some(true) => step.last = arrival,
-            Some(false) => self.duplicates += 1,
-            // Counted as lost where it belongs.
-            None if is_from_before(timestamp, step.first) => return Ok(()),
-            None => bail!("timestamp {timestamp} belongs to no packet of this step"),
-        }
-        // Spread over the consumers, so that all of them are sampled.
-        let spread = number + index as u64;
-        if spread.is_multiple_of(step.time_every) {
-            step.arrivals.push((number, arrival));
-        }
-        if spread.is_multiple_of(step.check_every) {
-            step.checked += 1;
-            let len = match &mut self.srtp {
-                Some(srtp) => {
-                    srtp.unprotect_rtp(packet).with_context(|| format!("packet {number} can't be decrypted"))?
-                }
-                None => packet.len(),
-            };
-            packets.check(&packet[..len], number, self.ssrc, self.payload_type)?;
-        }
-        Ok(())
-    }
-}
-
-/// Timestamp and SSRC, which SRTP leaves in clear.
-fn clear_fields(packet: &[u8]) -> Option<(u32, u32)> {
-    let header = packet.first_chunk::<HEADER_LEN>()?;
-    let [_, _, _, _, a, b, c, d, e, f, g, h] = *header;
-    Some((u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])))
-}
-
-/// Which packets have come, a bit each.
-#[derive(Debug, Default)]
-struct Seen {
-    bits: Vec<u64>,
-    count: u64,
-}
-
-impl Seen {
-    /// More than any step sends; a number beyond is none of its.
-    const LIMIT: u64 = 1 << 26;
-
-    /// Whether it is new; `None` when it is beyond the limit.
-    fn insert(&mut self, index: u64) -> Option<bool> {
-        if index >= Self::LIMIT {
-            return None;
-        }
-        let word = (index / 64) as usize;
-        if word >= self.bits.len() {
-            self.bits.resize(word + 1, 0);
-        }
-        let bit = 1 << (index % 64);
-        let new = self.bits[word] & bit == 0;
-        self.bits[word] |= bit;
-        self.count += u64::from(new);
-        Some(new)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::PACKET_LEN;
+    use crate::case::Audience;
+    use crate::workload::{CONSUMER_PAYLOAD_TYPE, HEADER_LEN, Identity, Labels};
+    use sfu_proto::srtp;
+
+    const PACKET_LEN: usize = 300;
 
     struct Bench {
         receiver: Receiver,
@@ -418,7 +295,8 @@ mod tests {
     impl Bench {
         fn new(name: &str, consumers: usize) -> Self {
             let mut receiver = Receiver::new().unwrap();
-            let ports = receiver.open(consumers, false).unwrap();
+            let feeds = Audience::Fan { producers: 2, consumers }.feeds();
+            let ports = receiver.open(consumers, &feeds, PACKET_LEN, false).unwrap();
             let sender = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &UdpOptions::default()).unwrap();
             let times = std::env::temp_dir().join(format!("bench-receiver-{name}-{}", std::process::id()));
             fs::write(&times, 5_u64.to_ne_bytes().repeat(10)).unwrap();
@@ -429,16 +307,22 @@ mod tests {
             self.sender.send_to(SocketAddr::new([127, 0, 0, 1].into(), self.ports[consumer]), packet);
         }
 
-        fn end(&mut self, packets: u64) -> Received {
-            let received = self.receiver.end(packets, &self.times).unwrap();
+        fn end(&mut self, expected: u64) -> Received {
+            let received = self.receiver.end(expected, &self.times).unwrap();
             fs::remove_file(&self.times).unwrap();
             received
         }
     }
 
-    fn packet(number: u64, consumer: usize) -> Vec<u8> {
+    /// Of the first stream for this one of two consumers, as [`Audience::feeds`] numbers them.
+    fn packet(number: u64, consumer: u32) -> Vec<u8> {
+        of_stream(0, number, 0x0300_0000 + 2 * consumer)
+    }
+
+    fn of_stream(stream: usize, number: u64, ssrc: u32) -> Vec<u8> {
         let mut slot = vec![0; PACKET_LEN];
-        Packets::new().write(number, consumer_ssrc(consumer), CONSUMER_PAYLOAD_TYPE, &mut slot).unwrap();
+        let labels = Labels { sequence: number, ssrc, payload_type: CONSUMER_PAYLOAD_TYPE };
+        Packets::new(PACKET_LEN).unwrap().write(Identity { stream, number }, labels, &mut slot).unwrap();
         slot
     }
 
@@ -454,21 +338,28 @@ mod tests {
         }
         // RTCP isn't counted.
         bench.send(1, &[0x80, 200, 0, 1, 0, 0, 0, 0]);
-        let received = bench.end(10);
-        assert_eq!((received.packets, received.fewest, received.duplicates), (12, 2, 1));
-        assert_eq!((received.checked, received.wrong_count, received.wrong), (13, 0, None));
-        assert_eq!(received.latency.unwrap().samples, 13);
+        // The second stream's, under its own SSRC.
+        bench.send(1, &of_stream(1, 104, 0x0300_0003));
+        let received = bench.end(20);
+        assert_eq!((received.packets, received.fewest, received.duplicates), (13, 3, 1));
+        assert_eq!((received.checked, received.wrong_count, received.wrong), (14, 0, None));
+        assert_eq!(received.latency.unwrap().samples, 14);
     }
 
     #[test]
     fn other_work_than_the_expected_is_told() {
         let mut damaged = packet(1, 0);
-        damaged[600] ^= 1;
+        damaged[200] ^= 1;
         let mut of_another_step = packet(1, 0);
         rtp::set_timestamp(&mut of_another_step, u32::MAX - 3);
-        for (name, wrong) in
-            [("damaged", damaged), ("ssrc", packet(1, 3)), ("short", vec![0x80; 11]), ("step", of_another_step)]
-        {
+        let of_another_stream = of_stream(1, 1, 0x0300_0000);
+        for (name, wrong) in [
+            ("damaged", damaged),
+            ("ssrc", packet(1, 3)),
+            ("stream", of_another_stream),
+            ("short", vec![0x80; 11]),
+            ("step", of_another_step),
+        ] {
             let mut bench = Bench::new(name, 1);
             bench.receiver.begin(0, 1, 1);
             bench.send(0, &packet(0, 0));

@@ -1,18 +1,22 @@
-//! Results: JSON for the record, a table for the terminal.
+//! Results: JSON for the record, tables for the terminal and for the book.
 
+use crate::case::Case;
+use crate::compare;
+use crate::limit::Limit;
 use crate::machine::Cores;
-use crate::measure::{Durations, Run, TOLERATED_LOSS};
-use crate::session::{Case, Contender};
+use crate::measure::{Durations, Run};
+use crate::session::Contender;
 use crate::stats::Spread;
 
-use anyhow::{Context, Result};
-use serde::Serialize;
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 use stage::Machine;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 /// All of one invocation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// On what.
     pub machine: Machine,
@@ -20,8 +24,6 @@ pub struct Report {
     pub cores: Cores,
     /// Whether receivers took trains of datagrams as they were.
     pub receive_trains: bool,
-    /// Bytes of an RTP packet.
-    pub packet_len: usize,
     /// The loss that counts as none.
     pub tolerated_loss: f64,
     /// How long each part took.
@@ -30,14 +32,16 @@ pub struct Report {
     pub repetitions: usize,
     /// Who took part.
     pub contenders: Vec<Contender>,
-    /// Who could not, and why.
+    /// Who, or what, could not, and why.
     pub absent: Vec<String>,
+    /// What the kernel's sending and the cipher alone take, by case: a measurement for each repetition.
+    pub limits: Vec<(Case, Vec<Limit>)>,
     /// What came of it.
     pub outcomes: Vec<Outcome>,
 }
 
 /// A contender's result in a case.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Outcome {
     /// Its name.
     pub contender: String,
@@ -45,6 +49,8 @@ pub struct Outcome {
     pub case: Case,
     /// Medians over all runs; `None` when one of them has failed.
     pub summary: Option<Summary>,
+    /// System calls a packet at half load, counted once, where they can be.
+    pub calls_per_packet: Option<f64>,
     /// The runs that went well.
     pub runs: Vec<Run>,
     /// What went wrong in the others.
@@ -52,7 +58,7 @@ pub struct Outcome {
 }
 
 /// Medians and spreads over the repetitions.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Summary {
     /// At saturation.
     pub packets_per_second: Spread,
@@ -79,7 +85,12 @@ pub struct Summary {
 impl Outcome {
     /// Of all runs of one contender in one case.
     #[must_use]
-    pub fn new(contender: String, case: Case, results: Vec<Result<Run, String>>) -> Self {
+    pub fn new(
+        contender: String,
+        case: Case,
+        results: Vec<Result<Run, String>>,
+        calls_per_packet: Option<f64>,
+    ) -> Self {
         let (mut runs, mut failures) = (Vec::new(), Vec::new());
         for result in results {
             match result {
@@ -88,7 +99,7 @@ impl Outcome {
             }
         }
         let summary = if failures.is_empty() { Summary::of(&runs) } else { None };
-        Self { contender, case, summary, runs, failures }
+        Self { contender, case, summary, calls_per_packet, runs, failures }
     }
 }
 
@@ -139,119 +150,190 @@ impl Report {
         cases
     }
 
-    /// Writes it as JSON.
-    ///
-    /// # Errors
-    /// The file can't be written.
-    pub fn write_json(&self, path: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self)? + "\n";
-        fs::write(path, json).with_context(|| format!("{} can't be written", path.display()))
+    /// The limit of a case, in nanoseconds a packet: medians of sending and of the cipher.
+    #[must_use]
+    pub fn limit(&self, case: &Case) -> Option<Limit> {
+        let (_, limits) = self.limits.iter().find(|(limited, _)| limited == case)?;
+        Some(Limit {
+            send_ns: Spread::of(limits.iter().map(|limit| limit.send_ns))?.median,
+            cipher_ns: Spread::of(limits.iter().map(|limit| limit.cipher_ns))?.median,
+        })
     }
 
-    /// The table.
+    /// Reads what an earlier run has written.
+    ///
+    /// # Errors
+    /// The file isn't there, or no such results.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} has no results of bench-forward", path.display()))
+    }
+
+    /// Takes over what an earlier run has measured of other cases, or of other contenders.
+    ///
+    /// # Errors
+    /// It was another machine, or another commit: then they aren't comparable.
+    pub fn add(&mut self, earlier: Self) -> Result<()> {
+        if earlier.machine.summary() != self.machine.summary() {
+            bail!(
+                "the results so far are of another machine or commit ({}, now {}): write to another file",
+                earlier.machine.summary(),
+                self.machine.summary()
+            );
+        }
+        let new = |outcome: &Outcome| {
+            !self.outcomes.iter().any(|own| own.contender == outcome.contender && own.case == outcome.case)
+        };
+        let mut outcomes: Vec<Outcome> = earlier.outcomes.into_iter().filter(new).collect();
+        outcomes.append(&mut self.outcomes);
+        // A case's contenders stay together.
+        let mut cases: Vec<Case> = Vec::new();
+        for outcome in &outcomes {
+            if !cases.contains(&outcome.case) {
+                cases.push(outcome.case);
+            }
+        }
+        outcomes.sort_by_key(|outcome| cases.iter().position(|&case| case == outcome.case));
+        self.outcomes = outcomes;
+        for limit in earlier.limits {
+            if !self.limits.iter().any(|(case, _)| *case == limit.0) {
+                self.limits.push(limit);
+            }
+        }
+        for contender in earlier.contenders {
+            if !self.contenders.iter().any(|own| own.name == contender.name) {
+                self.contenders.push(contender);
+            }
+        }
+        self.repetitions = self.repetitions.min(earlier.repetitions);
+        Ok(())
+    }
+
+    /// The tables, a kind of traffic each.
     #[must_use]
-    pub fn table(&self) -> String {
-        let mut rows = vec![
-            [
-                "",
-                "thousand packets/s",
-                "busy %: worker/load",
-                "ns/packet, full",
-                "ns/packet, half",
-                "p50 / p99 / p99.9 µs, half",
-                "MiB",
-                "CPU ratio",
-            ]
-            .map(str::to_owned),
-        ];
-        for case in self.cases() {
-            rows.push(first_cells([format!("{case}:")]));
-            let reference = self.contenders.iter().find_map(|contender| self.summary(&contender.name, &case));
-            for outcome in self.outcomes.iter().filter(|outcome| outcome.case == case) {
-                rows.push(row(outcome, reference));
-            }
-        }
-        let mut widths = [0; COLUMNS];
-        for row in &rows {
-            // A line that stands for a whole case may run over.
-            if row[1..].iter().all(String::is_empty) {
-                continue;
-            }
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let mut text = format!("{}\n", self.machine.summary());
-        for row in &rows {
-            let mut line = format!("{:<width$}", row[0], width = widths[0]);
-            for (cell, width) in row.iter().zip(widths).skip(1) {
-                line += &format!("  {cell:>width$}");
-            }
-            text += line.trim_end();
-            text.push('\n');
-        }
-        text += &format!(
-            "\nMedian (smallest to greatest) of {} repetitions; saturation is the highest load with less than {} % loss.\n\
-             ≥: the load's core had no more to give. CPU ratio: against the first contender, at saturation.\n",
+    pub fn markdown(&self) -> String {
+        let mut text = format!(
+            "{}. Medians of {} repetitions, the smallest and the greatest in brackets. Saturation is the highest load with less than \
+             {} % loss; ≥: the load's core had no more to give. The limit is what the kernel's cheapest sending and the cipher take \
+             alone; how many times that a worker takes stands behind it. CPU ratio: to the first worker's, at saturation.\n",
+            self.machine.summary(),
             self.repetitions,
-            TOLERATED_LOSS * 100.0
+            self.tolerated_loss * 100.0
         );
+        let mut kinds: Vec<&str> = Vec::new();
+        for case in self.cases() {
+            if !kinds.contains(&case.kind()) {
+                kinds.push(case.kind());
+            }
+        }
+        for kind in kinds {
+            self.write_kind(&mut text, kind);
+        }
+        text += &compare::behind(self);
         for absent in &self.absent {
-            text += &format!("Not measured: {absent}\n");
+            let _ = write!(text, "\nNot measured: {absent}.\n");
         }
         for outcome in &self.outcomes {
             for failure in &outcome.failures {
-                text += &format!("FAILED: {}, {}: {failure}\n", outcome.contender, outcome.case);
+                let _ = write!(text, "\nFAILED: {}, {}: {failure}.\n", outcome.contender, outcome.case);
             }
         }
         text
     }
-}
 
-const COLUMNS: usize = 8;
-
-type Row = [String; COLUMNS];
-
-/// A row whose other cells are empty.
-fn first_cells<const N: usize>(cells: [String; N]) -> Row {
-    let mut row = Row::default();
-    for (cell, first) in row.iter_mut().zip(cells) {
-        *cell = first;
+    fn write_kind(&self, text: &mut String, kind: &str) {
+        let cases: Vec<Case> = self.cases().into_iter().filter(|case| case.kind() == kind).collect();
+        let Some(first) = cases.first() else { return };
+        // Writing to a String doesn't fail.
+        let _ = write!(
+            text,
+            "\n**{}: packets of {} bytes**\n\n\
+             | | | CPU ns a packet, full | half load | limit | × limit, full, half | CPU ratio | thousand packets/s | busy % worker, load | \
+             p50, p99, p99.9 µs | calls a packet | MiB |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+            title(kind),
+            first.traffic.packet_len
+        );
+        for case in cases {
+            let reference = self.contenders.iter().find_map(|contender| self.summary(&contender.name, &case));
+            let limit = self.limit(&case);
+            for outcome in self.outcomes.iter().filter(|outcome| outcome.case == case) {
+                let cells = cells(outcome, reference, limit);
+                let (audience, mode) = (case.audience, case.mode.name());
+                let _ = writeln!(text, "| {audience}, {mode} | {} | {} |", outcome.contender, cells.join(" | "));
+            }
+        }
     }
-    row
 }
 
-fn row(outcome: &Outcome, reference: Option<&Summary>) -> Row {
-    let name = format!("  {}", outcome.contender);
+fn title(kind: &str) -> &str {
+    match kind {
+        "even" => "Even",
+        "burst" => "Bursts, as of video",
+        "audio" => "Audio",
+        "rooms" => "Rooms, video in bursts",
+        other => other,
+    }
+}
+
+fn cells(outcome: &Outcome, reference: Option<&Summary>, limit: Option<Limit>) -> Vec<String> {
+    const COLUMNS: usize = 10;
     let Some(summary) = &outcome.summary else {
-        return first_cells([name, "FAILED".to_owned()]);
+        let mut cells = vec![String::new(); COLUMNS];
+        cells[0] = "FAILED".to_owned();
+        return cells;
     };
+    let none = || "–".to_owned();
+    let limit = limit.map(|limit| limit.send_ns + limit.cipher_ns);
     let at_least = if summary.load_limited { "≥ " } else { "" };
-    let microseconds = |spread: Option<Spread>| spread.map_or("-".to_owned(), |spread| format!("{:.0}", spread.median));
-    [
-        name,
-        format!("{at_least}{}", spread(summary.packets_per_second, 1e3)),
-        format!("{:.0}/{:.0}", summary.worker_busy.median * 100.0, summary.load_busy.median * 100.0),
-        spread(summary.ns_full, 1.0),
-        spread(summary.ns_half, 1.0),
-        [summary.p50, summary.p99, summary.p999].map(microseconds).join(" / "),
-        summary.memory.map_or("-".to_owned(), |memory| format!("{:.0}", memory.median / 1_048_576.0)),
-        reference
-            .map_or("-".to_owned(), |reference| format!("{:.2}", summary.ns_full.median / reference.ns_full.median)),
+    let microseconds = |spread: Option<Spread>| spread.map_or_else(none, |spread| format!("{:.0}", spread.median));
+    vec![
+        summary.ns_full.show(1.0, 0),
+        summary.ns_half.show(1.0, 0),
+        limit.map_or_else(none, |limit| format!("{limit:.0}")),
+        limit.map_or_else(none, |limit| {
+            format!("{:.2}, {:.2}", summary.ns_full.median / limit, summary.ns_half.median / limit)
+        }),
+        reference.map_or_else(none, |reference| format!("{:.2}", summary.ns_full.median / reference.ns_full.median)),
+        format!("{at_least}{}", summary.packets_per_second.show(1e3, 0)),
+        format!("{:.0}, {:.0}", summary.worker_busy.median * 100.0, summary.load_busy.median * 100.0),
+        [summary.p50, summary.p99, summary.p999].map(microseconds).join(", "),
+        outcome.calls_per_packet.map_or_else(none, |calls| format!("{calls:.3}")),
+        summary.memory.map_or_else(none, |memory| format!("{:.0}", memory.median / 1_048_576.0)),
     ]
 }
 
-fn spread(spread: Spread, unit: f64) -> String {
-    format!("{:.0} ({:.0}-{:.0})", spread.median / unit, spread.min / unit, spread.max / unit)
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::measure::Point;
-    use crate::workload::{Mode, PACKET_LEN, Pattern};
+    use crate::measure::{Point, TOLERATED_LOSS};
+    use crate::traffic::Pattern;
+    use crate::workload::Mode;
 
-    fn run(packets_per_second: f64) -> Run {
+    pub(crate) const CASE: Case = Case::one_to(10, Mode::Plain, Pattern::Even);
+
+    pub(crate) fn report(outcomes: Vec<Outcome>) -> Report {
+        Report {
+            machine: Machine::describe(),
+            cores: Cores { worker: 1, generator: 0, receiver: 0 },
+            receive_trains: false,
+            tolerated_loss: TOLERATED_LOSS,
+            durations: Durations::QUICK,
+            repetitions: 3,
+            contenders: ["good", "bad"]
+                .map(|name| Contender {
+                    name: name.to_owned(),
+                    program: None,
+                    arguments: Vec::new(),
+                    modes: vec![Mode::Plain],
+                })
+                .to_vec(),
+            absent: Vec::new(),
+            limits: vec![(CASE, vec![Limit { send_ns: 600.0, cipher_ns: 200.0 }])],
+            outcomes,
+        }
+    }
+
+    pub(crate) fn run(packets_per_second: f64) -> Run {
         let point = Point {
             packets_per_second,
             loss: 0.0,
@@ -273,33 +355,37 @@ mod tests {
 
     #[test]
     fn a_contender_that_failed_once_has_no_result() {
-        let case = Case { consumers: 10, mode: Mode::Plain, pattern: Pattern::Even };
-        let good = Outcome::new("good".to_owned(), case, vec![Ok(run(200e3)), Ok(run(100e3)), Ok(run(300e3))]);
-        let bad = Outcome::new("bad".to_owned(), case, vec![Ok(run(900e3)), Err("the worker has ended".to_owned())]);
-        let report = Report {
-            machine: Machine::describe(),
-            cores: Cores { worker: 1, generator: 0, receiver: 0 },
-            receive_trains: false,
-            packet_len: PACKET_LEN,
-            tolerated_loss: TOLERATED_LOSS,
-            durations: Durations::QUICK,
-            repetitions: 3,
-            contenders: ["good", "bad"]
-                .map(|name| Contender {
-                    name: name.to_owned(),
-                    program: None,
-                    arguments: Vec::new(),
-                    modes: vec![Mode::Plain],
-                })
-                .to_vec(),
-            absent: Vec::new(),
-            outcomes: vec![good, bad],
-        };
+        let results = vec![Ok(run(200e3)), Ok(run(100e3)), Ok(run(300e3))];
+        let good = Outcome::new("good".to_owned(), CASE, results, Some(0.5));
+        let results = vec![Ok(run(900e3)), Err("the worker has ended".to_owned())];
+        let bad = Outcome::new("bad".to_owned(), CASE, results, None);
+        let report = report(vec![good, bad]);
         assert!(!report.is_clean());
-        assert_eq!(report.summary("good", &case).unwrap().packets_per_second.median, 200e3);
-        assert!(report.summary("bad", &case).is_none());
-        let table = report.table();
-        assert!(table.contains("200 (100-300)") && !table.contains("900"), "{table}");
+        assert_eq!(report.summary("good", &CASE).unwrap().packets_per_second.median, 200e3);
+        assert!(report.summary("bad", &CASE).is_none());
+        let table = report.markdown();
+        assert!(table.contains("| 800 | 1.25, 1.25 | 1.00 | 200 (100–300) |") && !table.contains("900"), "{table}");
         assert!(table.contains("FAILED: bad, 1 to 10, plain, even: the worker has ended"), "{table}");
+    }
+
+    #[test]
+    fn what_was_measured_before_is_kept_and_what_was_measured_again_is_replaced() {
+        let outcome = |contender: &str, consumers, rate| {
+            let case = Case::one_to(consumers, Mode::Plain, Pattern::Even);
+            Outcome::new(contender.to_owned(), case, vec![Ok(run(rate))], None)
+        };
+        let earlier = report(vec![outcome("good", 10, 1e3), outcome("bad", 10, 2e3), outcome("good", 50, 3e3)]);
+        // As it was written and read again.
+        let earlier: Report = serde_json::from_str(&serde_json::to_string(&earlier).unwrap()).unwrap();
+        let mut report = report(vec![outcome("good", 50, 30e3), outcome("bad", 50, 40e3)]);
+        report.add(earlier).unwrap();
+        let all: Vec<(&str, usize, f64)> = report
+            .outcomes
+            .iter()
+            .map(|outcome| {
+                (outcome.contender.as_str(), outcome.case.audience.copies(), outcome.runs[0].packets_per_second)
+            })
+            .collect();
+        assert_eq!(all, [("good", 10, 1e3), ("bad", 10, 2e3), ("good", 50, 30e3), ("bad", 50, 40e3)]);
     }
 }

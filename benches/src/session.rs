@@ -1,23 +1,20 @@
-//! One contender set up for one case: a worker with a router, a producer and its consumers, between a load generator and a receiver.
+//! One contender set up for one case, between a load generator and a receiver.
 
-use crate::generator::{Generated, Load, Target};
+use crate::case::{Audience, Case};
+use crate::generator::{self, Generated, Load, Target};
 use crate::link::Helper;
-use crate::machine::{self, Cores, Memory};
+use crate::machine::{self, Core, Cores, Memory};
 use crate::receiver::{Received, Request};
+use crate::scene;
 use crate::worker::Worker;
-use crate::workload::{
-    CONSUMER_PAYLOAD_TYPE, MAPPED_SSRC, Mode, PRODUCER_PAYLOAD_TYPE, PRODUCER_SSRC, Pattern, consumer_ssrc,
-};
-use anyhow::{Context, Result, bail};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
-use serde_json::{Value, json};
+use crate::workload::{CONSUMER_PAYLOAD_TYPE, Mode, PRODUCER_PAYLOAD_TYPE, producer_ssrc};
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// What is compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contender {
     /// Its name in tables.
     pub name: String,
@@ -27,23 +24,6 @@ pub struct Contender {
     pub arguments: Vec<String>,
     /// The modes that it is measured in.
     pub modes: Vec<Mode>,
-}
-
-/// What it has to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub struct Case {
-    /// How many consumers the one producer has.
-    pub consumers: usize,
-    /// How packets leave.
-    pub mode: Mode,
-    /// How packets come.
-    pub pattern: Pattern,
-}
-
-impl std::fmt::Display for Case {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "1 to {}, {}, {}", self.consumers, self.mode.name(), self.pattern.name())
-    }
 }
 
 /// What holds for all contenders and cases of an invocation.
@@ -123,32 +103,20 @@ pub trait Subject: std::fmt::Debug {
     fn check_alive(&mut self) -> Result<()>;
 }
 
-/// What a session consists of, each part started and known to the others.
-#[derive(Debug)]
-pub(crate) struct Parts {
-    /// What is measured; `None` for the control.
-    pub(crate) subject: Option<Box<dyn Subject>>,
-    pub(crate) generator: Helper,
-    pub(crate) receiver: Helper,
-    /// Where packets go.
-    pub(crate) targets: Vec<Target>,
-    /// Their payload type.
-    pub(crate) payload_type: u8,
-}
-
 /// A contender at work on a case.
 #[derive(Debug)]
 pub struct Session {
     case: Case,
     cores: Cores,
-    worker: Option<Box<dyn Subject>>,
+    subject: Option<Box<dyn Subject>>,
     generator: Helper,
     receiver: Helper,
-    targets: Vec<Target>,
-    payload_type: u8,
     times: PathBuf,
     next: u64,
 }
+
+/// What is measured, once it is ready, and where each stream goes.
+pub(crate) type Ready = (Box<dyn Subject>, Vec<Target>);
 
 impl Session {
     /// Sets it up.
@@ -156,29 +124,62 @@ impl Session {
     /// # Errors
     /// Something can't be started, or the worker refuses a request.
     pub fn start(contender: &Contender, case: Case, setting: Setting<'_>) -> Result<Self> {
-        let Setting { cores, receive_trains, directory } = setting;
-        let generator_core = if contender.program.is_some() { cores.generator } else { cores.worker };
-        let generator = Helper::start("generator", generator_core)?;
-        let mut receiver = Helper::start("receiver", cores.receiver)?;
-        let ports: Vec<u16> = receiver.ask(&Request::Open { consumers: case.consumers, trains: receive_trains })?;
-        let (subject, targets, payload_type): (Option<Box<dyn Subject>>, _, _) = match &contender.program {
-            Some(program) => {
-                let mut worker = Worker::start(program, &contender.arguments, cores.worker, directory)?;
-                let (port, keys) = set_up(&mut worker, case, &ports)?;
-                let () = receiver.ask(&Request::Keys { mode: case.mode, keys })?;
-                let target = Target { address: local(port), ssrc: PRODUCER_SSRC };
-                (Some(Box::new(worker)), vec![target], PRODUCER_PAYLOAD_TYPE)
-            }
-            None => (None, control_targets(&ports), CONSUMER_PAYLOAD_TYPE),
-        };
-        Ok(Self::new(Parts { subject, generator, receiver, targets, payload_type }, case, setting))
+        let Some(program) = &contender.program else { return Self::control(case, setting) };
+        Self::with(case, setting, PRODUCER_PAYLOAD_TYPE, |receiver, ports| {
+            let mut worker = Worker::start(program, &contender.arguments, setting.cores.worker, setting.directory)?;
+            let scene = scene::set_up(&mut worker, case, ports)?;
+            let () = receiver.ask(&Request::Keys { mode: case.mode, keys: scene.keys })?;
+            let target = |(stream, port)| Target { address: local(port), ssrc: producer_ssrc(stream) };
+            Ok((Box::new(worker), scene.ports.into_iter().enumerate().map(target).collect()))
+        })
     }
 
-    /// Of what is set up already.
-    pub(crate) fn new(parts: Parts, case: Case, setting: Setting<'_>) -> Self {
-        let Parts { subject, generator, receiver, targets, payload_type } = parts;
+    /// With what `make_ready` starts when the receiver's sockets, which have these ports, are open.
+    pub(crate) fn with(
+        case: Case,
+        setting: Setting<'_>,
+        payload_type: u8,
+        make_ready: impl FnOnce(&mut Helper, &[u16]) -> Result<Ready>,
+    ) -> Result<Self> {
+        let (mut receiver, ports) = receiver(case, setting)?;
+        let (subject, targets) = make_ready(&mut receiver, &ports)?;
+        let targets = targets.into_iter().map(|target| vec![target]).collect();
+        let generator = generator(case, setting.cores.generator, targets, payload_type)?;
+        Ok(Self::of(case, setting, Some(subject), generator, receiver))
+    }
+
+    /// Without anything between: the generator itself sends to every receiver, on the worker's core.
+    ///
+    /// # Errors
+    /// Something can't be started.
+    pub(crate) fn control(case: Case, setting: Setting<'_>) -> Result<Self> {
+        let (receiver, ports) = receiver(case, setting)?;
+        let targets = control_targets(case.audience, &ports);
+        let generator = generator(case, setting.cores.worker, targets, CONSUMER_PAYLOAD_TYPE)?;
+        Ok(Self::of(case, setting, None, generator, receiver))
+    }
+
+    fn of(
+        case: Case,
+        setting: Setting<'_>,
+        subject: Option<Box<dyn Subject>>,
+        generator: Helper,
+        receiver: Helper,
+    ) -> Self {
         let times = setting.directory.join("times");
-        Self { case, cores: setting.cores, worker: subject, generator, receiver, targets, payload_type, times, next: 0 }
+        Self { case, cores: setting.cores, subject, generator, receiver, times, next: 0 }
+    }
+
+    /// The process that is measured; none for the control.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.subject.as_ref().map(|subject| subject.id())
+    }
+
+    /// What it does.
+    #[must_use]
+    pub const fn case(&self) -> Case {
+        self.case
     }
 
     /// Runs a constant load of so many packets a second into the worker, and says what came out.
@@ -189,19 +190,12 @@ impl Session {
         let Checks { check_every, time_every } = checks;
         let () = self.receiver.ask(&Request::Begin { first: self.next, check_every, time_every })?;
         let before = self.usage()?;
-        let generated: Generated = self.generator.ask(&Load {
-            targets: self.targets.clone(),
-            payload_type: self.payload_type,
-            first: self.next,
-            rate,
-            seconds,
-            pattern: self.case.pattern,
-            times: self.times.clone(),
-        })?;
+        let load = Load { first: self.next, rate, seconds, times: self.times.clone() };
+        let generated: Generated = self.generator.ask(&generator::Request::Load(load))?;
         self.next += generated.packets;
         let loaded = self.usage()?;
-        let received: Received =
-            self.receiver.ask(&Request::End { packets: generated.packets, times: self.times.clone() })?;
+        let expected = generated.packets * self.case.audience.copies() as u64;
+        let received: Received = self.receiver.ask(&Request::End { expected, times: self.times.clone() })?;
         let worker_ns = self.usage()?.worker.saturating_sub(before.worker);
         if let Some(wrong) = &received.wrong {
             bail!("{} of the packets that came out are wrong, the first: {wrong}", received.wrong_count);
@@ -210,14 +204,14 @@ impl Session {
             bail!("{} packets came out twice", received.duplicates);
         }
         let (generator, receiver) = (loaded.generator - before.generator, loaded.receiver - before.receiver);
-        let load_ns = match (&self.worker, self.cores.generator == self.cores.receiver) {
+        let load_ns = match (&self.subject, self.cores.generator == self.cores.receiver) {
             (Some(_), true) => generator + receiver,
             (Some(_), false) => generator.max(receiver),
             (None, _) => receiver,
         };
         let lag = received.last.saturating_sub(generated.ended) as f64 / 1e9;
         Ok(Step {
-            expected: generated.packets * self.case.consumers as u64,
+            expected,
             seconds: generated.seconds,
             received,
             worker_ns,
@@ -233,14 +227,14 @@ impl Session {
     /// # Errors
     /// The worker has died.
     pub(crate) fn memory(&self) -> Result<Option<Memory>> {
-        self.worker.as_ref().map(|worker| machine::memory(worker.id())).transpose()
+        self.subject.as_ref().map(|worker| machine::memory(worker.id())).transpose()
     }
 
     /// Processor time so far. What has died has none any more, so that is asked first.
     fn usage(&mut self) -> Result<Usage> {
         let generator = machine::cpu_ns(self.generator.id())?;
         let receiver = machine::cpu_ns(self.receiver.id())?;
-        let worker = match &mut self.worker {
+        let worker = match &mut self.subject {
             Some(worker) => {
                 worker.check_alive()?;
                 machine::cpu_ns(worker.id())?
@@ -257,113 +251,32 @@ struct Usage {
     receiver: u64,
 }
 
-/// Every receiver's socket, for a generator that sends to them itself.
-pub(crate) fn control_targets(ports: &[u16]) -> Vec<Target> {
-    ports.iter().enumerate().map(|(index, &port)| Target { address: local(port), ssrc: consumer_ssrc(index) }).collect()
+fn receiver(case: Case, setting: Setting<'_>) -> Result<(Helper, Vec<u16>)> {
+    let mut receiver = Helper::start("receiver", setting.cores.receiver)?;
+    let ports = receiver.ask(&Request::Open {
+        sockets: case.audience.sockets(),
+        feeds: case.audience.feeds(),
+        packet_len: case.traffic.packet_len,
+        trains: setting.receive_trains,
+    })?;
+    Ok((receiver, ports))
+}
+
+fn generator(case: Case, core: Core, targets: Vec<Vec<Target>>, payload_type: u8) -> Result<Helper> {
+    let mut generator = Helper::start("generator", core)?;
+    let () = generator.ask(&generator::Request::Streams { targets, payload_type, traffic: case.traffic })?;
+    Ok(generator)
+}
+
+/// Every receiver's socket, for a generator that sends to them itself: each stream's targets.
+fn control_targets(audience: Audience, ports: &[u16]) -> Vec<Vec<Target>> {
+    let mut targets = vec![Vec::new(); audience.streams()];
+    for feed in audience.feeds() {
+        targets[feed.stream].push(Target { address: local(ports[feed.socket]), ssrc: feed.ssrc });
+    }
+    targets
 }
 
 fn local(port: u16) -> SocketAddr {
     SocketAddr::new([127, 0, 0, 1].into(), port)
-}
-
-const ROUTER: &str = "router";
-const PRODUCER: &str = "producer";
-
-/// Makes the router, the transports, the producer and the consumers. Returns the producer's port, and the keys of each consumer's packets.
-fn set_up(worker: &mut Worker, case: Case, ports: &[u16]) -> Result<(u16, Vec<String>)> {
-    worker.request("worker.createRouter", "undefined", &json!({ "routerId": ROUTER }))?;
-
-    let ingress = "ingress";
-    let dump = create_transport(worker, ingress, true, Mode::Plain)?;
-    let port = dump.pointer("/tuple/localPort").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let port = port.context("the dump of the producer's transport has no tuple.localPort")?;
-    worker.request("transport.produce", ingress, &produce())?;
-
-    let mut keys = Vec::new();
-    for (index, receiver_port) in ports.iter().enumerate() {
-        let id = format!("egress-{index}");
-        create_transport(worker, &id, false, case.mode)?;
-        let mut connect = json!({ "ip": "127.0.0.1", "port": receiver_port });
-        if let Some(suite) = case.mode.suite() {
-            // The key of what we would send; we send nothing.
-            let ours = STANDARD.encode(vec![index as u8; suite.key_and_salt_len()]);
-            connect["srtpParameters"] = json!({ "cryptoSuite": suite.name(), "keyBase64": ours });
-        }
-        let connected = worker.request("transport.connect", &id, &connect)?;
-        if case.mode.suite().is_some() {
-            let key = connected.pointer("/srtpParameters/keyBase64").and_then(Value::as_str);
-            keys.push(key.context("the answer to transport.connect has no srtpParameters.keyBase64")?.to_owned());
-        }
-        worker.request("transport.consume", &id, &consume(index))?;
-    }
-    Ok((port, keys))
-}
-
-pub(crate) fn create_transport(worker: &mut Worker, id: &str, comedia: bool, mode: Mode) -> Result<Value> {
-    let mut options = json!({
-        "transportId": id,
-        "listenIp": { "ip": "127.0.0.1" },
-        "rtcpMux": true,
-        "comedia": comedia,
-        "enableSctp": false,
-        "numSctpStreams": { "OS": 1024, "MIS": 1024 },
-        "maxSctpMessageSize": 262_144,
-        "sctpSendBufferSize": 262_144,
-        "isDataChannel": false,
-        "enableSrtp": mode.suite().is_some(),
-    });
-    if let Some(suite) = mode.suite() {
-        options["srtpCryptoSuite"] = json!(suite.name());
-    }
-    worker.request("router.createPlainTransport", ROUTER, &options)
-}
-
-fn codec(payload_type: u8) -> Value {
-    json!({
-        "mimeType": "video/VP8",
-        "payloadType": payload_type,
-        "clockRate": 90_000,
-        "parameters": {},
-        "rtcpFeedback": [
-            { "type": "nack", "parameter": "" },
-            { "type": "nack", "parameter": "pli" },
-            { "type": "ccm", "parameter": "fir" },
-        ],
-    })
-}
-
-fn rtp_parameters(payload_type: u8, ssrc: u32) -> Value {
-    json!({
-        "codecs": [codec(payload_type)],
-        "headerExtensions": [],
-        "encodings": [{ "ssrc": ssrc, "codecPayloadType": payload_type }],
-        "rtcp": { "cname": "bench", "reducedSize": true },
-    })
-}
-
-pub(crate) fn produce() -> Value {
-    json!({
-        "producerId": PRODUCER,
-        "kind": "video",
-        "rtpParameters": rtp_parameters(PRODUCER_PAYLOAD_TYPE, PRODUCER_SSRC),
-        "rtpMapping": {
-            "codecs": [{ "payloadType": PRODUCER_PAYLOAD_TYPE, "mappedPayloadType": CONSUMER_PAYLOAD_TYPE }],
-            "encodings": [{ "ssrc": PRODUCER_SSRC, "mappedSsrc": MAPPED_SSRC }],
-        },
-        "keyFrameRequestDelay": 0,
-        "paused": false,
-    })
-}
-
-pub(crate) fn consume(index: usize) -> Value {
-    json!({
-        "consumerId": format!("consumer-{index}"),
-        "producerId": PRODUCER,
-        "kind": "video",
-        "rtpParameters": rtp_parameters(CONSUMER_PAYLOAD_TYPE, consumer_ssrc(index)),
-        "type": "simple",
-        "consumableRtpEncodings": [{ "ssrc": MAPPED_SSRC, "codecPayloadType": CONSUMER_PAYLOAD_TYPE }],
-        "paused": false,
-        "ignoreDtx": false,
-    })
 }

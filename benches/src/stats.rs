@@ -32,7 +32,7 @@ impl Latency {
 }
 
 /// The middle of several measurements of the same, and how far they lie apart.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The median; of an even number, the mean of the middle two.
     pub median: f64,

@@ -12,6 +12,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 const FAULT: &str = "BENCH_FORWARDER_FAULT";
 
@@ -44,24 +45,48 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Where a test's results go; removed when dropped.
+struct Results(PathBuf);
+
+impl Results {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("bench-forward-{name}-{}", std::process::id())))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    fn json(&self) -> PathBuf {
+        self.0.with_extension("json")
+    }
+
+    fn read(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.json()).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        for extension in ["json", "md", "svg"] {
+            fs::remove_file(self.0.with_extension(extension)).unwrap();
+        }
+    }
+}
+
 #[test]
-fn a_worker_that_forwards_has_results_beside_the_control() {
+fn workers_that_forward_have_results_beside_the_control_and_the_limit() {
     let script = Script::new("none");
-    let output = std::env::temp_dir().join(format!("bench-forward-results-{}", std::process::id()));
-    let result = bench(&[
-        "--quick",
-        "--modes=plain",
-        "--worker",
-        script.0.to_str().unwrap(),
-        "--output",
-        output.to_str().unwrap(),
-    ]);
+    let worker = script.0.to_str().unwrap();
+    let results = Results::new("results");
+    let quick =
+        ["--quick", "--modes=plain", "--traffic=burst,audio,rooms", "--worker", worker, "--output", results.path()];
+    let result = bench(&quick);
     assert!(result.status.success(), "{}{}", text(&result.stdout), text(&result.stderr));
 
-    let json = output.with_extension("json");
-    let report: Value = serde_json::from_slice(&fs::read(&json).unwrap()).unwrap();
+    let report = results.read();
     let outcomes = report["outcomes"].as_array().unwrap();
-    assert_eq!(outcomes.len(), 2);
+    assert_eq!(outcomes.len(), 6);
     for outcome in outcomes {
         assert!(outcome["summary"]["packets_per_second"]["median"].as_f64().unwrap() > 1_000.0);
         assert!(outcome["summary"]["ns_full"]["median"].as_f64().unwrap() > 100.0);
@@ -69,27 +94,78 @@ fn a_worker_that_forwards_has_results_beside_the_control() {
         assert!(outcome["runs"][0]["packets_checked"].as_u64().unwrap() > 100);
     }
     assert!(outcomes[0]["summary"]["memory"]["median"].as_f64().unwrap() > 100_000.0);
-    let svg = output.with_extension("svg");
-    assert!(fs::read_to_string(&svg).unwrap().contains("1 to 10"));
-    fs::remove_file(json).unwrap();
-    fs::remove_file(svg).unwrap();
+    let lengths: Vec<u64> =
+        outcomes.iter().map(|outcome| outcome["case"]["traffic"]["packet_len"].as_u64().unwrap()).collect();
+    assert_eq!(lengths, [1_200, 1_200, 100, 100, 1_200, 1_200]);
+    for limit in report["limits"].as_array().unwrap() {
+        assert!(limit[1][0]["send_ns"].as_f64().unwrap() > 50.0 && limit[1][0]["cipher_ns"] == 0.0, "{limit}");
+    }
+    let table = fs::read_to_string(results.0.with_extension("md")).unwrap();
+    for case in ["1 to 10, plain", "10 streams to 10, plain", "10 rooms of 4, plain"] {
+        assert!(table.contains(&format!("| {case} | control (no worker) |")), "{table}");
+    }
+    let picture = fs::read_to_string(results.0.with_extension("svg")).unwrap();
+    assert!(picture.contains("10 rooms of 4") && picture.contains("currentColor"));
+
+    // Another kind is added to these.
+    let more = [
+        "--quick",
+        "--modes=plain",
+        "--traffic=even",
+        "--no-control",
+        "--add",
+        "--worker",
+        worker,
+        "--output",
+        results.path(),
+    ];
+    assert!(bench(&more).status.success());
+    assert_eq!(results.read()["outcomes"].as_array().unwrap().len(), 7);
+
+    // And they are compared with themselves.
+    let json = results.json();
+    let compared = bench(&["compare", json.to_str().unwrap(), json.to_str().unwrap()]);
+    let table = text(&compared.stdout);
+    let rows: Vec<&str> = table.lines().filter(|line| line.contains("CPU ns a packet, full")).collect();
+    assert!(rows.len() == 7 && rows.iter().all(|row| row.ends_with("| 1.00 ~ |")), "{table}");
+    let alone = bench(&["compare", json.to_str().unwrap()]);
+    assert!(text(&alone.stderr).contains("there is one worker only"), "{}", text(&alone.stderr));
 }
 
 #[test]
 fn a_worker_that_does_other_work_has_failed() {
-    for (fault, sentence) in [
-        ("damages", "isn't the one that was sent"),
-        ("repeats", "came out twice"),
-        ("loses", "packets came out"),
-        ("dies", "the worker has ended"),
-        ("refuses", "refuses transport.consume: no room"),
+    for (fault, traffic, sentence) in [
+        ("damages", "burst", "isn't the one that was sent"),
+        ("repeats", "burst", "came out twice"),
+        ("loses", "burst", "packets came out"),
+        ("dies", "burst", "the worker has ended"),
+        ("refuses", "burst", "refuses transport.consume: no room"),
+        // Cheaper than the right one: another stream's, which is at hand.
+        ("confuses", "audio", "isn't the one that was sent"),
+        ("confuses", "rooms", "isn't the one that was sent"),
+        ("shortens", "audio", "bytes after its header, expected"),
+        ("loses", "rooms", "packets came out"),
     ] {
         let script = Script::new(fault);
-        let result = bench(&["--quick", "--modes=plain", "--no-control", "--worker", script.0.to_str().unwrap()]);
+        let traffic = format!("--traffic={traffic}");
+        let worker = script.0.to_str().unwrap();
+        let result = bench(&["--quick", "--modes=plain", &traffic, "--no-control", "--worker", worker]);
         let table = text(&result.stdout);
         assert_eq!(result.status.code(), Some(1), "{fault}: {table}");
         assert!(table.contains("FAILED") && table.contains(sentence), "{fault}: {table}");
     }
+}
+
+#[test]
+fn what_the_machine_cannot_do_is_said_before_anything_is_run() {
+    let command = format!(
+        "ulimit -n 200; exec '{}' --traffic=even --consumers=500 --worker /bin/false",
+        env!("CARGO_BIN_EXE_bench-forward")
+    );
+    let result = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert_eq!(result.status.code(), Some(1));
+    let complaint = text(&result.stderr);
+    assert!(complaint.contains("565 open files") && complaint.contains("`ulimit -n 565`"), "{complaint}");
 }
 
 #[test]
@@ -119,9 +195,8 @@ fn forwarder() {
     send(json!({ "event": "running", "targetId": std::process::id() }));
 
     let mut sockets: HashMap<String, UdpSocket> = HashMap::new();
-    let mut consumers: Vec<(SocketAddr, u32)> = Vec::new();
+    let consumers: Arc<Mutex<HashMap<String, Vec<Consumer>>>> = Arc::default();
     let mut ports: HashMap<String, SocketAddr> = HashMap::new();
-    let wanted = 10;
     let mut length = [0; 4];
     while requests.read_exact(&mut length).is_ok() {
         let mut text = vec![0; u32::from_ne_bytes(length) as usize];
@@ -140,6 +215,12 @@ fn forwarder() {
                 let port = data["port"].as_u64().unwrap() as u16;
                 ports.insert(handler.to_owned(), SocketAddr::new([127, 0, 0, 1].into(), port));
             }
+            "transport.produce" => {
+                let ingress = sockets.remove(handler).unwrap();
+                let (consumers, fault) = (consumers.clone(), fault.clone());
+                let producer = data["producerId"].as_str().unwrap().to_owned();
+                std::thread::spawn(move || forward(&ingress, &consumers, &producer, &fault));
+            }
             "transport.consume" => {
                 if fault == "refuses" {
                     let id: u32 = id.parse().unwrap();
@@ -147,33 +228,39 @@ fn forwarder() {
                     continue;
                 }
                 let ssrc = data["rtpParameters"]["encodings"][0]["ssrc"].as_u64().unwrap() as u32;
-                consumers.push((ports[handler], ssrc));
+                let producer = data["producerId"].as_str().unwrap().to_owned();
+                consumers.lock().unwrap().entry(producer).or_default().push((ports[handler], ssrc));
             }
             _ => {}
         }
         let id: u32 = id.parse().unwrap();
         send(json!({ "id": id, "accepted": true, "data": answer }));
-        if consumers.len() == wanted {
-            let ingress = sockets.remove("ingress").unwrap();
-            let (consumers, fault) = (std::mem::take(&mut consumers), fault.clone());
-            std::thread::spawn(move || forward(&ingress, &consumers, &fault));
-        }
     }
     std::process::exit(0);
 }
 
-fn forward(ingress: &UdpSocket, consumers: &[(SocketAddr, u32)], fault: &str) {
+type Consumer = (SocketAddr, u32);
+
+fn forward(ingress: &UdpSocket, consumers: &Mutex<HashMap<String, Vec<Consumer>>>, producer: &str, fault: &str) {
     let mut packet = [0; 2_000];
+    // The first packet comes when all consumers are there.
+    let mut mine = None;
     for count in 0.. {
         let len = ingress.recv(&mut packet).unwrap();
-        let packet = &mut packet[..len];
+        let mine = mine.get_or_insert_with(|| match fault {
+            // The first stream's SSRCs and receivers, whatever stream it is.
+            "confuses" => consumers.lock().unwrap()["producer-0"].clone(),
+            _ => consumers.lock().unwrap()[producer].clone(),
+        });
+        let mut packet = &mut packet[..len];
         rtp::set_payload_type(packet, 101);
-        for (address, ssrc) in consumers {
+        for (address, ssrc) in mine.iter() {
             rtp::set_ssrc(packet, *ssrc);
             match (fault, count) {
                 ("loses", 20) => continue,
                 ("damages", 20) => packet[500] ^= 1,
                 ("repeats", 20) => _ = ingress.send_to(packet, address).unwrap(),
+                ("shortens", 20) => packet = &mut packet[..60],
                 ("dies", 20) => std::process::exit(3),
                 _ => {}
             }

@@ -12,7 +12,7 @@ use stage::Machine;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Measures what a worker takes for what is not a packet: memory, requests, peers that connect.
+/// Measures what a worker takes for what is no load: memory, requests, peers that connect, layers, messages.
 ///
 /// Workers alternate. Exits with 1 when one has failed.
 #[derive(Debug, Parser)]
@@ -35,8 +35,8 @@ struct Options {
     output: Option<PathBuf>,
 }
 
-const FULL: Amounts = Amounts { entities: 500, requests: 2_000, connects: 500 };
-const QUICK: Amounts = Amounts { entities: 50, requests: 200, connects: 50 };
+const FULL: Amounts = Amounts { entities: 500, requests: 2_000, connects: 500, frames: 3_000, messages: 20_000 };
+const QUICK: Amounts = Amounts { entities: 50, requests: 200, connects: 50, frames: 300, messages: 1_000 };
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -120,16 +120,21 @@ fn tables(first: &Run, runs: &[Run]) -> String {
         text += &format!("| each {name} | {} |\n", spread(runs, |run| run.memory[index].1, 1024.0, 1));
     }
     text += "\n| one at a time | CPU µs | a second |\n|---|--:|--:|\n";
-    let mut row = |name: &str, cost: &dyn Fn(&Run) -> Cost| {
-        let cpu = spread(runs, |run| cost(run).cpu_ns, 1e3, 1);
-        let rate = spread(runs, |run| cost(run).per_second, 1.0, 0);
-        text += &format!("| {name} | {cpu} | {rate} |\n");
-    };
     for (index, (name, _)) in first.requests.iter().enumerate() {
-        row(name, &|run| run.requests[index].1);
+        text += &cost_row(runs, name, &|run| run.requests[index].1);
     }
-    row("a peer connects: ICE check, DTLS handshake", &|run| run.connect);
+    text += &cost_row(runs, "a peer connects: ICE check, DTLS handshake", &|run| run.connect);
+    text += "\n| forwarded, a video frame or 16 messages at a time | CPU µs each | a second |\n|---|--:|--:|\n";
+    for (index, (name, _)) in first.forwarded.iter().enumerate() {
+        text += &cost_row(runs, name, &|run| run.forwarded[index].1);
+    }
     text
+}
+
+fn cost_row(runs: &[Run], name: &str, cost: &dyn Fn(&Run) -> Cost) -> String {
+    let cpu = spread(runs, |run| cost(run).cpu_ns, 1e3, 1);
+    let rate = spread(runs, |run| cost(run).per_second, 1.0, 0);
+    format!("| {name} | {cpu} | {rate} |\n")
 }
 
 fn spread(runs: &[Run], value: impl Fn(&Run) -> f64, unit: f64, digits: usize) -> String {

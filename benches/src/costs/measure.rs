@@ -1,10 +1,12 @@
 //! One worker's one run of everything.
 
-use super::connect;
+use super::{connect, frames, messages};
 use crate::machine::{self, Core, monotonic_ns};
-use crate::session::{Subject, consume, create_transport, produce};
+use crate::scene::{self, ROUTER};
+use crate::session::Subject;
+use crate::traffic::Media;
 use crate::worker::Worker;
-use crate::workload::{Mode, PRODUCER_SSRC};
+use crate::workload::Mode;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,6 +22,10 @@ pub struct Amounts {
     pub requests: usize,
     /// Peers that connect.
     pub connects: usize,
+    /// Video frames that are forwarded.
+    pub frames: u64,
+    /// Messages that are.
+    pub messages: u64,
 }
 
 /// What came of it.
@@ -33,6 +39,8 @@ pub struct Run {
     pub requests: Vec<(&'static str, Cost)>,
     /// A peer that connects, without what its transport alone costs.
     pub connect: Cost,
+    /// What is forwarded a frame, or some messages, at a time.
+    pub forwarded: Vec<(&'static str, Cost)>,
 }
 
 /// What an operation costs.
@@ -44,15 +52,17 @@ pub struct Cost {
     pub per_second: f64,
 }
 
-const ROUTER: &str = "router";
+/// Consumers' SSRCs count up from here.
+const CONSUMER_SSRC: u32 = 0x0300_0000;
 
 /// Runs it all on a worker that is started for it.
 ///
 /// # Errors
 /// The worker refuses something, or dies.
 pub fn run(program: &Path, core: Core, directory: &Path, amounts: Amounts) -> Result<Run> {
+    let bare = || Worker::start(program, &[], core, directory);
     let start = || -> Result<Worker> {
-        let mut worker = Worker::start(program, &[], core, directory)?;
+        let mut worker = bare()?;
         worker.request("worker.createRouter", "undefined", &json!({ "routerId": ROUTER }))?;
         Ok(worker)
     };
@@ -60,9 +70,7 @@ pub fn run(program: &Path, core: Core, directory: &Path, amounts: Amounts) -> Re
     let memory = vec![
         (
             "PlainTransport",
-            memory(&mut start()?, amounts.entities, |worker, index| {
-                create_transport(worker, &format!("plain-{index}"), true, Mode::Plain).map(drop)
-            })?,
+            memory(&mut start()?, amounts.entities, |worker, index| create_plain(worker, &format!("plain-{index}")))?,
         ),
         (
             "WebRtcTransport",
@@ -72,19 +80,19 @@ pub fn run(program: &Path, core: Core, directory: &Path, amounts: Amounts) -> Re
         ),
         ("video Producer", {
             let mut worker = start()?;
-            create_transport(&mut worker, "plain", true, Mode::Plain)?;
+            create_plain(&mut worker, "plain")?;
             memory(&mut worker, amounts.entities, make_producer)?
         }),
         ("video Consumer", {
             let mut worker = start()?;
-            create_transport(&mut worker, "plain", true, Mode::Plain)?;
+            create_plain(&mut worker, "plain")?;
             make_producer(&mut worker, 0)?;
             memory(&mut worker, amounts.entities, make_consumer)?
         }),
     ];
 
     let mut worker = start()?;
-    create_transport(&mut worker, "plain", true, Mode::Plain)?;
+    create_plain(&mut worker, "plain")?;
     make_producer(&mut worker, 0)?;
     let close = |worker: &mut Worker, method: &str, handler: &str, data: Value| {
         worker.request(method, handler, &data).map(drop)
@@ -132,7 +140,21 @@ pub fn run(program: &Path, core: Core, directory: &Path, amounts: Amounts) -> Re
     let without = cost(&mut worker, amounts.connects, |worker, _| transport(worker, false))?;
     let with = cost(&mut worker, amounts.connects, |worker, _| transport(worker, true))?;
     let connect = Cost { cpu_ns: with.cpu_ns - without.cpu_ns, per_second: with.per_second };
-    Ok(Run { idle, memory, requests, connect })
+    let forwarded = vec![
+        (
+            "packet of 1,200 bytes to a simple Consumer",
+            frames::simple(&mut bare()?, amounts.frames).context("simple consumers")?,
+        ),
+        (
+            "the same to a simulcast Consumer",
+            frames::simulcast(&mut bare()?, amounts.frames).context("simulcast consumers")?,
+        ),
+        (
+            "message of 1,100 bytes to a DataConsumer",
+            messages::measure(&mut bare()?, amounts.messages).context("data channels")?,
+        ),
+    ];
+    Ok(Run { idle, memory, requests, connect, forwarded })
 }
 
 fn resident(worker: &Worker) -> Result<f64> {
@@ -182,19 +204,15 @@ fn create_webrtc(worker: &mut Worker, id: &str) -> Result<Value> {
     worker.request("router.createWebRtcTransport", ROUTER, &options).context("a WebRtcTransport can't be made")
 }
 
+fn create_plain(worker: &mut Worker, id: &str) -> Result<()> {
+    scene::create_transport(worker, ROUTER, id, true, Mode::Plain).map(drop)
+}
+
 fn make_producer(worker: &mut Worker, index: usize) -> Result<()> {
-    let ssrc = PRODUCER_SSRC + index as u32;
-    let mut options = produce();
-    options["producerId"] = json!(format!("producer-{index}"));
-    options["rtpParameters"]["encodings"][0]["ssrc"] = json!(ssrc);
-    options["rtpMapping"]["encodings"][0]["ssrc"] = json!(ssrc);
-    options["rtpMapping"]["encodings"][0]["mappedSsrc"] = json!(900_000 + index);
-    worker.request("transport.produce", "plain", &options).map(drop)
+    worker.request("transport.produce", "plain", &scene::produce(index, Media::Video)).map(drop)
 }
 
 fn make_consumer(worker: &mut Worker, index: usize) -> Result<()> {
-    let mut options = consume(index);
-    options["producerId"] = json!("producer-0");
-    options["consumableRtpEncodings"][0]["ssrc"] = json!(900_000);
-    worker.request("transport.consume", "plain", &options).map(drop)
+    let request = scene::consume(&format!("consumer-{index}"), 0, CONSUMER_SSRC + index as u32, Media::Video);
+    worker.request("transport.consume", "plain", &request).map(drop)
 }

@@ -1,14 +1,15 @@
 //! The command line of `bench-io`, and its order of work.
 
-use super::calls::Counter;
 use super::forwarder::{Contender, contenders, session};
 use super::plot;
 use super::report::{Measured, Outcome, Report};
+use crate::case::Case;
 use crate::machine::Cores;
 use crate::measure::{self, Durations, TOLERATED_LOSS};
 use crate::output;
-use crate::session::{Case, Checks, Setting};
-use crate::workload::{Mode, PACKET_LEN, Pattern};
+use crate::session::Setting;
+use crate::traffic::{Pattern, Traffic};
+use crate::workload::Mode;
 use crate::{generator, receiver};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -112,7 +113,7 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
     let mut results: HashMap<(usize, usize), Vec<Result<Measured, String>>> = HashMap::new();
     for repetition in 0..options.repetitions {
         for &consumers in &options.subscribers {
-            let case = Case { consumers, mode: Mode::Plain, pattern: options.pattern };
+            let case = Case::one_to(consumers, Mode::Plain, options.pattern);
             let mut last = 100_000.0;
             for (index, contender) in contenders.iter().enumerate() {
                 let results = results.entry((index, consumers)).or_default();
@@ -150,7 +151,7 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
     Ok(Report {
         machine,
         cores,
-        packet_len: PACKET_LEN,
+        packet_len: Traffic::video(options.pattern).packet_len,
         pattern: options.pattern,
         tolerated_loss: TOLERATED_LOSS,
         durations,
@@ -170,19 +171,16 @@ fn measure(
     durations: Durations,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Measured> {
-    let (mut session, process) = session(contender, case, setting)?;
-    let run = measure::run(&mut session, case.consumers, guess, durations, tell)?;
-    let Some(process) = process else { return Ok(Measured { run, calls_per_packet: None, uncounted: None }) };
+    let mut session = session(contender, case, setting)?;
+    let run = measure::run(&mut session, guess, durations, tell)?;
+    if session.process().is_none() {
+        return Ok(Measured { run, calls_per_packet: None, uncounted: None });
+    }
     tell("counting system calls at half load");
-    let mut count = || {
-        let counter = Counter::start(process, setting.directory)?;
-        let rate = run.packets_per_second / 2.0 / case.consumers as f64;
-        let step = session.step(rate, durations.search, Checks { check_every: 256, time_every: 256 })?;
-        Ok::<f64, anyhow::Error>(counter.finish()? as f64 / step.received.packets.max(1) as f64)
-    };
-    let (calls_per_packet, uncounted) = match count() {
-        Ok(calls) => (Some(calls), None),
-        Err(error) => (None, Some(format!("{error:#}"))),
-    };
+    let (calls_per_packet, uncounted) =
+        match measure::calls_per_packet(&mut session, &run, durations.search, setting.directory) {
+            Ok(calls) => (Some(calls), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
     Ok(Measured { run, calls_per_packet, uncounted })
 }

@@ -1,11 +1,11 @@
 //! A forwarder under test: a program that serves chapter 05's wire format and says where.
 
+use crate::case::Case;
 use crate::generator::Target;
-use crate::link::Helper;
 use crate::machine::{Core, pinned_to};
 use crate::receiver::Request;
-use crate::session::{Case, Parts, Session, Setting, Subject, control_targets};
-use crate::workload::{CONSUMER_PAYLOAD_TYPE, PRODUCER_PAYLOAD_TYPE, PRODUCER_SSRC};
+use crate::session::{Session, Setting, Subject};
+use crate::workload::{PRODUCER_PAYLOAD_TYPE, producer_ssrc};
 use anyhow::{Context, Result, bail};
 use ch05_event_libraries::Driver;
 use serde::Serialize;
@@ -110,26 +110,18 @@ impl Drop for Forwarder {
     }
 }
 
-/// A session with a contender, and its process id if it is one.
+/// A session with a contender.
 ///
 /// # Errors
 /// Something can't be started, or the forwarder doesn't let the receiver's sockets join.
-pub fn session(contender: &Contender, case: Case, setting: Setting<'_>) -> Result<(Session, Option<u32>)> {
-    let cores = setting.cores;
-    let mut receiver = Helper::start("receiver", cores.receiver)?;
-    let ports: Vec<u16> = receiver.ask(&Request::Open { consumers: case.consumers, trains: setting.receive_trains })?;
+pub fn session(contender: &Contender, case: Case, setting: Setting<'_>) -> Result<Session> {
     if contender.command.is_empty() {
-        let generator = Helper::start("generator", cores.worker)?;
-        let targets = control_targets(&ports);
-        let parts = Parts { subject: None, generator, receiver, targets, payload_type: CONSUMER_PAYLOAD_TYPE };
-        return Ok((Session::new(parts, case, setting), None));
+        return Session::control(case, setting);
     }
-    let forwarder = Forwarder::start(contender, cores.worker)?;
-    let () = receiver.ask(&Request::Join { forwarder: forwarder.address })?;
-    let generator = Helper::start("generator", cores.generator)?;
-    let targets = vec![Target { address: forwarder.address, ssrc: PRODUCER_SSRC }];
-    let process = forwarder.id();
-    let subject: Option<Box<dyn Subject>> = Some(Box::new(forwarder));
-    let parts = Parts { subject, generator, receiver, targets, payload_type: PRODUCER_PAYLOAD_TYPE };
-    Ok((Session::new(parts, case, setting), Some(process)))
+    Session::with(case, setting, PRODUCER_PAYLOAD_TYPE, |receiver, _| {
+        let forwarder = Forwarder::start(contender, setting.cores.worker)?;
+        let () = receiver.ask(&Request::Join { forwarder: forwarder.address })?;
+        let target = Target { address: forwarder.address, ssrc: producer_ssrc(0) };
+        Ok((Box::new(forwarder), vec![target]))
+    })
 }

@@ -10,7 +10,6 @@
 //! Generator, receiver, search and measurements are those of `bench-forward`; what differs is the contender, to which the
 //! receiver's sockets subscribe.
 
-pub mod calls;
 pub mod cli;
 pub mod forwarder;
 pub mod plot;

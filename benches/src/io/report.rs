@@ -6,7 +6,7 @@ use crate::measure::{Durations, Run};
 use crate::output;
 use crate::report::Summary;
 use crate::stats::Spread;
-use crate::workload::Pattern;
+use crate::traffic::Pattern;
 use anyhow::Result;
 use serde::Serialize;
 use stage::Machine;

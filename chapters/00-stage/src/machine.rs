@@ -3,10 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What results were measured on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Machine {
     cpu: String,
     cores: usize,
@@ -16,7 +16,7 @@ pub struct Machine {
     load_before: String,
     /// Of the tree that this program was built from and is run in, when it is a git work tree.
     commit: String,
-    version: &'static str,
+    version: String,
     unix_time: u64,
 }
 
@@ -40,7 +40,7 @@ impl Machine {
             receive_buffer_max: line("/proc/sys/net/core/rmem_max"),
             load_before: line("/proc/loadavg"),
             commit: commit(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             unix_time: std::time::SystemTime::now()
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |duration| duration.as_secs()),

@@ -1,0 +1,217 @@
+//! Two results beside each other: of two commits, two machines, or two workers.
+
+use crate::case::Case;
+use crate::report::{Outcome, Report, Summary};
+use crate::stats::Spread;
+use anyhow::{Result, bail};
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// A figure that is compared.
+struct Figure {
+    name: &'static str,
+    value: fn(&Summary) -> Option<Spread>,
+    unit: f64,
+    /// Whether more of it is better.
+    more_is_better: bool,
+}
+
+const FIGURES: [Figure; 5] = [
+    Figure { name: "CPU ns a packet, full", value: |summary| Some(summary.ns_full), unit: 1.0, more_is_better: false },
+    Figure {
+        name: "CPU ns a packet, half load",
+        value: |summary| Some(summary.ns_half),
+        unit: 1.0,
+        more_is_better: false,
+    },
+    Figure {
+        name: "thousand packets/s",
+        value: |summary| Some(summary.packets_per_second),
+        unit: 1e3,
+        more_is_better: true,
+    },
+    Figure { name: "p99 µs", value: |summary| summary.p99, unit: 1.0, more_is_better: false },
+    Figure { name: "MiB", value: |summary| summary.memory, unit: 1_048_576.0, more_is_better: false },
+];
+
+/// The comparison as a table.
+///
+/// # Errors
+/// A file can't be read, or they have nothing in common.
+pub fn files(first: &Path, second: Option<&Path>) -> Result<String> {
+    let first_report = Report::read(first)?;
+    match second {
+        Some(second) => {
+            let second_report = Report::read(second)?;
+            let (a, b) = (first.display().to_string(), second.display().to_string());
+            two(&first_report, &second_report, &a, &b)
+        }
+        None => within(&first_report),
+    }
+}
+
+/// Where a report's first worker is behind another program's, as a list; nothing to say where there is no other.
+#[must_use]
+pub fn behind(report: &Report) -> String {
+    let mut workers = report.contenders.iter().filter(|contender| contender.program.is_some());
+    let Some(first) = workers.next() else { return String::new() };
+    let others: Vec<&str> =
+        workers.filter(|other| other.program != first.program).map(|other| other.name.as_str()).collect();
+    if others.is_empty() {
+        return String::new();
+    }
+    let mut lines = String::new();
+    for case in report.cases() {
+        for other in &others {
+            let both = report.summary(&first.name, &case).zip(report.summary(other, &case));
+            let Some((ours, theirs)) = both else { continue };
+            for Figure { name, value, unit, more_is_better } in &FIGURES {
+                let (Some(a), Some(b)) = (value(ours), value(theirs)) else { continue };
+                if (a.median > b.median) != *more_is_better && a.median != b.median {
+                    let (a, b) = (a.show(*unit, 0), b.show(*unit, 0));
+                    // Writing to a String doesn't fail.
+                    let _ = writeln!(lines, "- {case}: {name} {a}, {other} {b}");
+                }
+            }
+        }
+    }
+    let nowhere = if lines.is_empty() { "Nowhere in these cases.\n" } else { "" };
+    format!("\n**Where {} is behind**\n\n{nowhere}{lines}", first.name)
+}
+
+/// The same contender in two reports. Where no contender is in both, the first of one is held against the first of the other.
+fn two(first: &Report, second: &Report, first_name: &str, second_name: &str) -> Result<String> {
+    let common = first.contenders.iter().filter(|one| second.contenders.iter().any(|other| other.name == one.name));
+    let mut pairs: Vec<(&str, &str)> = common.map(|one| (one.name.as_str(), one.name.as_str())).collect();
+    if pairs.is_empty() {
+        let firsts = first.contenders.first().zip(second.contenders.first());
+        pairs.extend(firsts.map(|(one, other)| (one.name.as_str(), other.name.as_str())));
+    }
+    let mut text = format!(
+        "A: {first_name}, {}, {} repetitions\n\nB: {second_name}, {}, {} repetitions\n\n",
+        first.machine.summary(),
+        first.repetitions,
+        second.machine.summary(),
+        second.repetitions
+    );
+    text += HEAD;
+    let mut compared = false;
+    for case in first.cases() {
+        for (one, other) in &pairs {
+            let Some(two) = both(first, one, second, other, case) else { continue };
+            compared = true;
+            let name = if one == other { (*one).to_owned() } else { format!("{one}, {other}") };
+            write_pair(&mut text, &format!("{case}: {name}"), two);
+        }
+    }
+    if !compared {
+        bail!("{first_name} and {second_name} have no case in common");
+    }
+    Ok(text + TAIL)
+}
+
+/// Each worker of a report against its first.
+fn within(report: &Report) -> Result<String> {
+    let workers: Vec<&str> = report
+        .contenders
+        .iter()
+        .filter(|contender| contender.program.is_some())
+        .map(|contender| contender.name.as_str())
+        .collect();
+    let Some((first, others @ [_, ..])) = workers.split_first() else {
+        bail!("there is one worker only: name a second file to compare it with");
+    };
+    let mut text = format!(
+        "A: {first}\n\nB: the other worker; {}, {} repetitions\n\n",
+        report.machine.summary(),
+        report.repetitions
+    );
+    text += HEAD;
+    for case in report.cases() {
+        for other in others {
+            let Some(two) = both(report, first, report, other, case) else { continue };
+            write_pair(&mut text, &format!("{case}: {other}"), two);
+        }
+    }
+    Ok(text + TAIL)
+}
+
+const HEAD: &str = "| | | A | B | B / A |\n|---|---|--:|--:|--:|\n";
+const TAIL: &str =
+    "\nMedians, the smallest and the greatest in brackets. ~: the ranges overlap, so that it may be chance.\n";
+
+fn both<'a>(
+    first: &'a Report,
+    one: &str,
+    second: &'a Report,
+    other: &str,
+    case: Case,
+) -> Option<(&'a Outcome, &'a Outcome)> {
+    let find = |report: &'a Report, name: &str| {
+        report.outcomes.iter().find(|outcome| outcome.contender == name && outcome.case == case)
+    };
+    find(first, one).zip(find(second, other))
+}
+
+fn write_pair(text: &mut String, name: &str, (one, other): (&Outcome, &Outcome)) {
+    // Writing to a String doesn't fail.
+    let (Some(one), Some(other)) = (&one.summary, &other.summary) else {
+        let word = |outcome: &Outcome| if outcome.summary.is_some() { "" } else { "FAILED" };
+        let _ = writeln!(text, "| {name} | | {} | {} | |", word(one), word(other));
+        return;
+    };
+    for Figure { name: figure, value, unit, .. } in &FIGURES {
+        let (Some(a), Some(b)) = (value(one), value(other)) else { continue };
+        let overlap = if a.min <= b.max && b.min <= a.max { " ~" } else { "" };
+        let ratio = b.median / a.median;
+        let _ =
+            writeln!(text, "| {name} | {figure} | {} | {} | {ratio:.2}{overlap} |", a.show(*unit, 0), b.show(*unit, 0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::{CASE, report, run};
+
+    fn outcome(contender: &str, rates: &[f64]) -> Outcome {
+        Outcome::new(contender.to_owned(), CASE, rates.iter().map(|&rate| Ok(run(rate))).collect(), None)
+    }
+
+    #[test]
+    fn medians_and_ratios_stand_beside_each_other_and_chance_is_marked() {
+        let first = report(vec![outcome("good", &[100e3, 110e3, 120e3]), outcome("bad", &[50e3])]);
+        let second = report(vec![outcome("good", &[200e3, 220e3, 240e3]), outcome("bad", &[50e3, 70e3])]);
+        let table = two(&first, &second, "before", "after").unwrap();
+        for row in [
+            "| 1 to 10, plain, even: good | thousand packets/s | 110 (100–120) | 220 (200–240) | 2.00 |",
+            "| 1 to 10, plain, even: bad | thousand packets/s | 50 (50–50) | 60 (50–70) | 1.20 ~ |",
+        ] {
+            assert!(table.contains(row), "{table}");
+        }
+    }
+
+    #[test]
+    fn a_failure_has_no_figures() {
+        let failed = Outcome::new("good".to_owned(), CASE, vec![Err("it died".to_owned())], None);
+        let table = two(&report(vec![outcome("good", &[1e3])]), &report(vec![failed]), "a", "b").unwrap();
+        assert!(table.contains("| 1 to 10, plain, even: good | |  | FAILED | |"), "{table}");
+        assert!(two(&report(vec![outcome("good", &[1e3])]), &report(Vec::new()), "a", "b").is_err());
+    }
+
+    #[test]
+    fn the_first_worker_s_defeats_are_listed() {
+        let mut report = report(vec![outcome("good", &[100e3]), outcome("bad", &[150e3])]);
+        assert_eq!(behind(&report), "", "nobody is a program");
+        report.contenders[0].program = Some("a".into());
+        report.contenders[1].program = Some("b".into());
+        let list = behind(&report);
+        assert!(
+            list.contains("\n- 1 to 10, plain, even: thousand packets/s 100 (100–100), bad 150 (150–150)\n"),
+            "{list}"
+        );
+        assert_eq!(list.matches("\n- ").count(), 1, "{list}");
+        report.contenders.reverse();
+        assert!(behind(&report).ends_with("Nowhere in these cases.\n"));
+    }
+}
