@@ -365,14 +365,18 @@ impl Forwarder {
     /// began.
     fn decide(&mut self, source: u16, packet: &Input<'_>) -> Option<Picture> {
         let info = packet.info;
-        if let Some(picture) = self.pictures.find(source, packet.timestamp)
+        // A newer one is not among those that are remembered.
+        let is_newer = timestamp_newer(packet.timestamp, self.newest);
+        let known = if is_newer { None } else { self.pictures.find(source, packet.timestamp) };
+        let is_known = known.is_some();
+        if let Some(picture) = known
             && picture.decision(info.spatial_layer).is_some()
         {
             return Some(*picture);
         }
         let wanted = self.wanted?;
         let wanted = Layers { spatial: self.spatial_within(wanted), ..wanted };
-        let arrival = if timestamp_newer(packet.timestamp, self.newest) {
+        let arrival = if is_newer {
             Arrival::FirstOfPicture
         } else if packet.timestamp == self.newest {
             Arrival::SamePicture
@@ -390,12 +394,12 @@ impl Forwarder {
             self.numbers.forward(info);
             self.current = Some(self.shown(packet, layers));
         }
-        let known = self.pictures.find(source, packet.timestamp).is_some();
-        if !known {
-            let offsets = match (arrival, self.pictures.before(source, packet.timestamp)) {
-                (Arrival::Late, Some(before)) => before.offsets_after,
-                _ => self.numbers.offsets(),
+        if !is_known {
+            let before = match arrival {
+                Arrival::Late => self.pictures.before(source, packet.timestamp),
+                _ => None,
             };
+            let offsets = before.map_or(self.numbers.offsets(), |before| before.offsets_after);
             let offset = self.timeline.offset();
             let first_frame = self.chooser.first_frame();
             self.pictures.push(Picture::new(source, packet.timestamp, offset, offsets, first_frame, layers));
