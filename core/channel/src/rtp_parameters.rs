@@ -107,8 +107,8 @@ fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Parameters, 
     Ok(values.into_iter().filter_map(|(name, value)| Some((name, ParameterValue::from_json(value)?))).collect())
 }
 
-/// Reads a list that may be missing or null, which both mean that it is empty.
-fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+/// Reads what may be null, which means the same as if it were missing: nothing is in it.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -117,10 +117,10 @@ fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Resu
 #[serde(rename_all = "camelCase")]
 pub struct RtpCapabilities {
     /// Media, RTX and other codecs.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "or_default")]
     pub codecs: Vec<RtpCodecCapability>,
     /// RTP header extensions.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "or_default")]
     pub header_extensions: Vec<RtpHeaderExtension>,
 }
 
@@ -144,7 +144,7 @@ pub struct RtpCodecCapability {
     #[serde(default, deserialize_with = "parameters")]
     pub parameters: Parameters,
     /// Feedback messages that the codec can use.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "or_default")]
     pub rtcp_feedback: Vec<RtcpFeedback>,
 }
 
@@ -195,7 +195,7 @@ pub struct RtpParameters {
     /// Codecs in use: media codecs, each with its RTX codec behind it.
     pub codecs: Vec<RtpCodecParameters>,
     /// Header extensions in use.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "or_default")]
     pub header_extensions: Vec<RtpHeaderExtensionParameters>,
     /// The RTP streams: one, or one a simulcast layer; [`MAX_ENCODINGS`] at most.
     pub encodings: Vec<RtpEncodingParameters>,
@@ -224,7 +224,7 @@ pub struct RtpCodecParameters {
     #[serde(default, deserialize_with = "parameters")]
     pub parameters: Parameters,
     /// Feedback messages in use.
-    #[serde(default, deserialize_with = "list")]
+    #[serde(default, deserialize_with = "or_default")]
     pub rtcp_feedback: Vec<RtcpFeedback>,
 }
 
@@ -259,7 +259,7 @@ pub struct RtcpFeedback {
     #[serde(rename = "type")]
     pub kind: String,
     /// `pli` of `nack pli`; empty for none.
-    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "text")]
+    #[serde(default, skip_serializing_if = "String::is_empty", deserialize_with = "or_default")]
     pub parameter: String,
 }
 
@@ -268,11 +268,6 @@ impl RtcpFeedback {
     pub fn new(kind: &str, parameter: &str) -> Self {
         Self { kind: kind.to_owned(), parameter: parameter.to_owned() }
     }
-}
-
-/// Reads a text that may be null, which means that it is empty.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// One RTP stream.
