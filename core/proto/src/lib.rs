@@ -15,10 +15,13 @@ pub mod codec;
 pub mod dtls;
 pub mod ice;
 pub mod layers;
+#[cfg(test)]
+mod lossy;
 pub mod observer;
 pub mod rtcp;
 pub mod rtp;
 pub mod sctp;
 pub mod srtp;
+mod state;
 pub mod stream;
 pub mod stun;

@@ -4,34 +4,6 @@ use super::DtlsError;
 use crate::srtp::Suite;
 use std::fmt;
 
-/// Where an association stands, as in mediasoup's `dtlsState`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Not started.
-    New,
-    /// The handshake runs, or it is complete and the remote fingerprint is not known yet.
-    Connecting,
-    /// The peer is verified and SRTP keys exist.
-    Connected,
-    /// The handshake failed, or the association broke.
-    Failed,
-    /// One side has closed it.
-    Closed,
-}
-
-impl State {
-    /// `new`, `connecting`, `connected`, `failed` or `closed`.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::New => "new",
-            State::Connecting => "connecting",
-            State::Connected => "connected",
-            State::Failed => "failed",
-            State::Closed => "closed",
-        }
-    }
-}
-
 /// The SRTP master keys that a handshake has agreed on. Each is master key followed by master salt, as
 /// [`crate::srtp::Sender`] and [`crate::srtp::Receiver`] take them.
 #[derive(Clone, PartialEq, Eq)]

@@ -25,8 +25,10 @@ mod tests;
 
 pub use certificate::Certificate;
 pub use error::DtlsError;
-pub use event::{Event, SrtpKeys, State};
+pub use event::{Event, SrtpKeys};
 pub use fingerprint::{Fingerprint, FingerprintAlgorithm};
+
+pub use crate::state::State;
 
 use crate::srtp::Suite;
 use datagrams::Datagrams;

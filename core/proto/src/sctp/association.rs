@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sctp_proto as sctp;
 
+use super::State;
 use super::engine::{Engine, Message, StreamClosed, Written, guarded, receive_window};
 use super::packet::{self, Init, chunk};
-use super::types::{DropReason, Event, Ppid, SctpError, SendError, State, StreamParameters};
+use super::types::{DropReason, Event, Ppid, SctpError, SendError, StreamParameters};
 use super::{Config, MAX_HELD_CHUNKS, MAX_PACKET_LEN};
 
 /// How long the rest of what we had to send, and the answers to SHUTDOWN, go on after the peer began to end the

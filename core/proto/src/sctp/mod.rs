@@ -32,7 +32,9 @@ mod types;
 
 pub use association::Association;
 pub use packet::is_sctp;
-pub use types::{Config, DropReason, Event, Ppid, Reliability, SctpError, SendError, State, StreamParameters};
+pub use types::{Config, DropReason, Event, Ppid, Reliability, SctpError, SendError, StreamParameters};
+
+pub use crate::state::State;
 
 /// The SCTP port of both ends: the usual one of WebRTC.
 pub const PORT: u16 = 5000;

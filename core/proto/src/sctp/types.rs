@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::state::State;
+
 /// The settings of an association.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -18,34 +20,6 @@ pub struct Config {
     ///
     /// [`MIN_RECEIVE_WINDOW`]: super::MIN_RECEIVE_WINDOW
     pub receive_window: Option<u32>,
-}
-
-/// Where an association stands, as in mediasoup's `sctpState`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Not started.
-    New,
-    /// In the handshake.
-    Connecting,
-    /// Messages flow.
-    Connected,
-    /// The handshake failed.
-    Failed,
-    /// Ended by either side, or broken.
-    Closed,
-}
-
-impl State {
-    /// `new`, `connecting`, `connected`, `failed` or `closed`.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::New => "new",
-            State::Connecting => "connecting",
-            State::Connected => "connected",
-            State::Failed => "failed",
-            State::Closed => "closed",
-        }
-    }
 }
 
 /// How long the sender of a message tries (RFC 3758, RFC 7496).

@@ -4,32 +4,7 @@ use super::super::*;
 use super::{CERTIFICATES, CLIENT, SERVER};
 use std::collections::BTreeMap;
 
-/// A small deterministic random number generator (xorshift64*).
-pub(super) struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % limit
-    }
-}
-
-/// What a link does to datagrams; chances in percent.
-#[derive(Clone, Copy)]
-pub(super) struct Faults {
-    pub loss: u64,
-    pub duplication: u64,
-    pub reordering: u64,
-}
-
-pub(super) const GOOD: Faults = Faults { loss: 0, duplication: 0, reordering: 0 };
-pub(super) const DELAY: Duration = Duration::from_millis(20);
+pub(super) use crate::lossy::{DELAY, Faults, GOOD, Random};
 
 /// The content type of records that are no part of a handshake, and of no MTU's concern.
 const APPLICATION_DATA: u8 = 23;
@@ -89,13 +64,7 @@ impl Pair {
                 assert!(datagram[0] == APPLICATION_DATA || datagram.len() <= self.mtu, "{} bytes", datagram.len());
                 let number = self.sent;
                 self.sent += 1;
-                if self.random.below(100) < self.faults.loss {
-                    continue;
-                }
-                let copies = if self.random.below(100) < self.faults.duplication { 2 } else { 1 };
-                for copy in 0..copies {
-                    let late = self.random.below(100) < self.faults.reordering;
-                    let delay = DELAY + Duration::from_millis(if late { self.random.below(150) } else { copy });
+                for (copy, delay) in (0..).zip(self.faults.delays(&mut self.random, 150)) {
                     self.wire.insert((self.now + delay, 2 * number + copy), (1 - end, datagram.clone()));
                 }
             }

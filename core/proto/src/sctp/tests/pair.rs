@@ -6,34 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::super::*;
+pub(super) use crate::lossy::{DELAY, Faults, GOOD, Random};
 
-/// A small deterministic random number generator (xorshift64*).
-pub(super) struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) % limit
-    }
-}
-
-/// What a link does to packets; chances in percent.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Faults {
-    pub loss: u64,
-    pub duplication: u64,
-    pub reordering: u64,
-}
-
-pub(super) const GOOD: Faults = Faults { loss: 0, duplication: 0, reordering: 0 };
 pub(super) const BAD: Faults = Faults { loss: 10, duplication: 5, reordering: 20 };
-pub(super) const DELAY: Duration = Duration::from_millis(20);
 
 pub(super) fn config() -> Config {
     Config {
@@ -112,16 +87,9 @@ impl Pair {
     pub fn collect(&mut self) {
         for end in [0, 1] {
             while let Some(packet) = self.ends[end].poll_transmit(self.now) {
-                let faults = self.faults[end];
                 let number = self.sent;
                 self.sent += 1;
-                if self.random.below(100) < faults.loss {
-                    continue;
-                }
-                let copies = if self.random.below(100) < faults.duplication { 2 } else { 1 };
-                for copy in 0..copies {
-                    let late = self.random.below(100) < faults.reordering;
-                    let delay = DELAY + Duration::from_millis(if late { self.random.below(60) } else { copy });
+                for (copy, delay) in (0..).zip(self.faults[end].delays(&mut self.random, 60)) {
                     self.wire.insert((self.now + delay, 2 * number + copy), (1 - end, packet.clone()));
                 }
             }
