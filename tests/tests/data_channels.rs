@@ -7,7 +7,7 @@ use sfu_control::messages::SctpState;
 use sfu_control::messages::request::SctpOptions;
 use sfu_control::messages::{SctpStreamParameters, TransportTuple};
 use sfu_control::{
-    DataConsumerEvent, DataConsumerOptions, DataProducerOptions, Error, PlainRemote, PlainTransport,
+    DataConsumerEvent, DataConsumerOptions, DataMessage, DataProducerOptions, Error, PlainRemote, PlainTransport,
     PlainTransportOptions, Router, TransportEvent, Worker, WorkerSettings,
 };
 
@@ -52,10 +52,10 @@ async fn messages_of_the_application_reach_the_other_end() {
     let arrived = far.produce_data(stream(0)).await.unwrap();
     assert_eq!(consumer.sctp_stream_parameters().unwrap().stream_id, 0);
     let mut events = consumer.events();
-    consumer.send_text("text").await.unwrap();
-    consumer.send_binary(vec![1, 2, 3]).await.unwrap();
-    consumer.send_text("").await.unwrap();
-    consumer.send_binary(Vec::new()).await.unwrap();
+    consumer.send(DataMessage::text("text")).await.unwrap();
+    consumer.send(DataMessage::binary(vec![1, 2, 3])).await.unwrap();
+    consumer.send(DataMessage::text("")).await.unwrap();
+    consumer.send(DataMessage::binary(Vec::new())).await.unwrap();
     let all = async {
         loop {
             let stat = arrived.get_stats().await.unwrap().remove(0);
@@ -68,11 +68,11 @@ async fn messages_of_the_application_reach_the_other_end() {
     assert_eq!(in_time("four messages", all).await, 4 + 3 + 1 + 1);
     assert_eq!(consumer.get_stats().await.unwrap()[0].messages_sent, 4);
 
-    let too_long = consumer.send_binary(vec![0; 300_000]).await;
+    let too_long = consumer.send(DataMessage::binary(vec![0; 300_000])).await;
     assert!(matches!(too_long, Err(Error::Refused(refusal)) if refusal.reason.contains("maxMessageSize")));
     source.close().await.unwrap();
     let closed = async { while events.recv().await.unwrap() != DataConsumerEvent::DataProducerClose {} };
     in_time("closed with its producer", closed).await;
-    assert!(matches!(consumer.send_text("late").await, Err(Error::Closed)));
+    assert!(matches!(consumer.send(DataMessage::text("late")).await, Err(Error::Closed)));
     worker.close().await;
 }

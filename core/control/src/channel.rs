@@ -140,6 +140,11 @@ impl Channel {
         self.in_time(request, exchange).await.map(drop)
     }
 
+    /// Sends a request that closes something, whose answer nobody waits for.
+    pub(crate) fn close_unheard(&self, entity: Option<&str>, request: &Request) {
+        self.shared.close_unheard(entity, request);
+    }
+
     /// The same as [`Channel::request`], for a request whose answer has data.
     pub(crate) async fn ask<T: serde::de::DeserializeOwned>(
         &self,
@@ -211,6 +216,13 @@ impl Channel {
     /// The channel for what is binary.
     pub(crate) fn payload(&self) -> Result<&PayloadChannel, Error> {
         self.shared.payload.get().ok_or(Error::Closed)
+    }
+
+    /// What the payload channel brings to an entity has come to its end.
+    pub(crate) fn forget_payloads(&self, id: &str) {
+        if let Some(payload) = self.shared.payload.get() {
+            payload.forget(id);
+        }
     }
 
     /// Waits until the worker's end is closed or broken.
@@ -346,8 +358,12 @@ impl Shared {
     /// Closes what nobody has a handle of.
     fn undo(&self, undo: &Undo) {
         debug!(method = %undo.request.method(), "closing what nobody waits for any more");
+        self.close_unheard(undo.entity.as_deref(), &undo.request);
+    }
+
+    fn close_unheard(&self, entity: Option<&str>, request: &Request) {
         let id = self.state().next_id();
-        let frame = write_request(id, undo.entity.as_deref(), &undo.request);
+        let frame = write_request(id, entity, request);
         // Nobody takes the queue any more once the channel has ended; then the worker is gone, or will be.
         let _ = self.closing.send(Bytes::from(frame));
     }

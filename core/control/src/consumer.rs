@@ -10,10 +10,11 @@ use sfu_channel::request::{ConsumerId, EnableTraceEvent, Priority, Request};
 use sfu_channel::stats::RtpStreamStat;
 use sfu_channel::{ConsumerLayers, ConsumerScore, MediaKind, PreferredLayers, RtpParameters, RtpType, TraceEventType};
 use tokio::sync::broadcast;
+use tokio_util::bytes::Bytes;
 use tracing::debug;
 
 use crate::channel::Subscription;
-use crate::entity::{Entity, lock, run_events};
+use crate::entity::{Entity, Pause, entity_accessors, lock, run_events};
 use crate::error::Error;
 use crate::transport::Transport;
 
@@ -36,12 +37,10 @@ struct Inner {
     rtp_parameters: RtpParameters,
     producer_closed: AtomicBool,
     state: Mutex<State>,
-    /// Held while the worker pauses or resumes it, so that what it does last is what is known of it.
-    pausing: tokio::sync::Mutex<()>,
+    pause: Pause,
 }
 
 struct State {
-    paused: bool,
     producer_paused: bool,
     priority: u8,
     score: ConsumerScore,
@@ -95,14 +94,13 @@ impl Consumer {
                 rtp_parameters: made.rtp_parameters,
                 producer_closed: AtomicBool::new(false),
                 state: Mutex::new(State {
-                    paused: consumed.paused,
                     producer_paused: consumed.producer_paused,
                     priority: LOWEST_PRIORITY,
                     score: consumed.score,
                     preferred_layers: consumed.preferred_layers,
                     current_layers: None,
                 }),
-                pausing: tokio::sync::Mutex::default(),
+                pause: Pause::new(consumed.paused),
             }),
         };
         let (on_event, on_close) = (consumer.clone(), consumer.clone());
@@ -110,10 +108,7 @@ impl Consumer {
         consumer
     }
 
-    /// Its id.
-    pub fn id(&self) -> &str {
-        self.inner.entity.id()
-    }
+    entity_accessors!(inner.entity => ConsumerEvent);
 
     /// The producer that it consumes.
     pub fn producer_id(&self) -> &str {
@@ -142,7 +137,7 @@ impl Consumer {
 
     /// Whether it is paused.
     pub fn paused(&self) -> bool {
-        lock(&self.inner.state).paused
+        self.inner.pause.is_paused()
     }
 
     /// Whether its producer is paused.
@@ -170,45 +165,34 @@ impl Consumer {
         lock(&self.inner.state).current_layers
     }
 
-    /// Whether it is closed.
-    pub fn closed(&self) -> bool {
-        self.inner.entity.is_closed()
-    }
-
-    /// Waits until it is closed.
-    pub async fn wait_closed(&self) {
-        self.inner.entity.closed_token().cancelled().await;
-    }
-
-    /// What happens to it from now on.
-    pub fn events(&self) -> broadcast::Receiver<ConsumerEvent> {
-        self.inner.entity.listen()
-    }
-
     /// Closes it. Closing it again does nothing.
     pub async fn close(&self) -> Result<(), Error> {
-        if !self.inner.entity.close_locally() {
-            return Ok(());
-        }
-        let request = Request::TransportCloseConsumer(ConsumerId { consumer_id: self.id().to_owned() });
-        let transport = self.inner.transport.entity();
-        transport.channel().close(Some(transport.id()), &request).await
+        self.inner.entity.close(Some(self.inner.transport.id()), &self.close_request()).await
+    }
+
+    /// The same without waiting for the worker's answer.
+    pub(crate) fn close_unheard(&self) {
+        self.inner.entity.close_unheard(Some(self.inner.transport.id()), &self.close_request());
+    }
+
+    fn close_request(&self) -> Request {
+        Request::TransportCloseConsumer(ConsumerId { consumer_id: self.id().to_owned() })
+    }
+
+    /// RTP packets that come from now on, on a direct transport; elsewhere none comes. Ends with the consumer. Who is slow
+    /// misses some, and is told how many. A consumer that begins paused lets the application listen before the first.
+    pub fn rtp(&self) -> broadcast::Receiver<Bytes> {
+        self.inner.entity.packets()
     }
 
     /// Sends nothing until resumed.
     pub async fn pause(&self) -> Result<(), Error> {
-        let _pausing = self.inner.pausing.lock().await;
-        self.inner.entity.tell(Request::ConsumerPause).await?;
-        lock(&self.inner.state).paused = true;
-        Ok(())
+        self.inner.pause.set(&self.inner.entity, Request::ConsumerPause, true).await
     }
 
     /// Sends again, from a key frame on.
     pub async fn resume(&self) -> Result<(), Error> {
-        let _pausing = self.inner.pausing.lock().await;
-        self.inner.entity.tell(Request::ConsumerResume).await?;
-        lock(&self.inner.state).paused = false;
-        Ok(())
+        self.inner.pause.set(&self.inner.entity, Request::ConsumerResume, false).await
     }
 
     /// Wants those layers at most. Returns those that it can have: none if it is not simulcast or SVC.
@@ -293,6 +277,7 @@ impl Consumer {
     }
 
     fn take_close(&self) {
+        self.inner.entity.channel().forget_payloads(self.id());
         let producer_closed = self.inner.producer_closed.load(Ordering::Relaxed);
         self.inner.entity.emit(if self.inner.entity.closed_itself() {
             ConsumerEvent::Close

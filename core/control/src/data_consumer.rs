@@ -5,17 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use sfu_channel::dump::DataConsumerDump;
 use sfu_channel::notification::Event;
-use sfu_channel::payload::ppid;
 use sfu_channel::reply::BufferedAmount;
 use sfu_channel::request::{BufferedAmountLowThreshold, DataConsumerId, Request};
 use sfu_channel::stats::DataConsumerStat;
-use sfu_channel::{DataType, SctpStreamParameters};
 use tokio::sync::broadcast;
-use tokio_util::bytes::Bytes;
 use tracing::debug;
 
 use crate::channel::Subscription;
-use crate::entity::{Entity, run_events};
+use crate::data_message::{DataMessage, data_accessors};
+use crate::entity::{Entity, entity_accessors, run_events};
 use crate::error::Error;
 use crate::transport::Transport;
 
@@ -68,35 +66,14 @@ impl DataConsumer {
         consumer
     }
 
-    /// Its id.
-    pub fn id(&self) -> &str {
-        self.inner.entity.id()
-    }
+    entity_accessors!(inner.entity => DataConsumerEvent);
 
     /// The data producer that it consumes.
     pub fn data_producer_id(&self) -> &str {
         &self.inner.made.data_producer_id
     }
 
-    /// How its messages go.
-    pub fn data_type(&self) -> DataType {
-        self.inner.made.data_type
-    }
-
-    /// The stream that they go on, over SCTP.
-    pub fn sctp_stream_parameters(&self) -> Option<SctpStreamParameters> {
-        self.inner.made.sctp_stream_parameters
-    }
-
-    /// The channel's label.
-    pub fn label(&self) -> &str {
-        &self.inner.made.label
-    }
-
-    /// The channel's subprotocol.
-    pub fn protocol(&self) -> &str {
-        &self.inner.made.protocol
-    }
+    data_accessors!(inner.made);
 
     /// The transport that they go over.
     pub fn transport(&self) -> &Transport {
@@ -108,60 +85,34 @@ impl DataConsumer {
         self.inner.buffered_amount_low_threshold.load(Ordering::Relaxed)
     }
 
-    /// Whether it is closed.
-    pub fn closed(&self) -> bool {
-        self.inner.entity.is_closed()
-    }
-
-    /// Waits until it is closed.
-    pub async fn wait_closed(&self) {
-        self.inner.entity.closed_token().cancelled().await;
-    }
-
-    /// What happens to it from now on.
-    pub fn events(&self) -> broadcast::Receiver<DataConsumerEvent> {
-        self.inner.entity.listen()
-    }
-
     /// Closes it and the endpoint's channel. Closing it again does nothing.
     pub async fn close(&self) -> Result<(), Error> {
-        if !self.inner.entity.close_locally() {
-            return Ok(());
-        }
-        let request = Request::TransportCloseDataConsumer(DataConsumerId { data_consumer_id: self.id().to_owned() });
-        let transport = self.inner.transport.entity();
-        transport.channel().close(Some(transport.id()), &request).await
+        self.inner.entity.close(Some(self.inner.transport.id()), &self.close_request()).await
     }
 
-    /// Sends a text of the application's own to the endpoint.
+    /// The same without waiting for the worker's answer.
+    pub(crate) fn close_unheard(&self) {
+        self.inner.entity.close_unheard(Some(self.inner.transport.id()), &self.close_request());
+    }
+
+    fn close_request(&self) -> Request {
+        Request::TransportCloseDataConsumer(DataConsumerId { data_consumer_id: self.id().to_owned() })
+    }
+
+    /// Sends the endpoint a message of the application's own.
     ///
     /// # Errors
     /// [`Error::Refused`] when the worker does not take it: too much waits (`sctpsendbufferfull`, for which there is an event
-    /// too), it is too long, or the endpoint is not connected.
-    pub async fn send_text(&self, text: impl Into<String>) -> Result<(), Error> {
-        let text = text.into();
-        // SCTP has no empty messages (RFC 8831, 6.6).
-        if text.is_empty() {
-            return self.send(ppid::EMPTY_STRING, Bytes::from_static(b" ")).await;
-        }
-        self.send(ppid::STRING, text.into()).await
-    }
-
-    /// Sends bytes of the application's own to the endpoint.
-    ///
-    /// # Errors
-    /// As [`DataConsumer::send_text`].
-    pub async fn send_binary(&self, bytes: impl Into<Bytes>) -> Result<(), Error> {
-        let bytes = bytes.into();
-        if bytes.is_empty() {
-            return self.send(ppid::EMPTY_BINARY, Bytes::from_static(&[0])).await;
-        }
-        self.send(ppid::BINARY, bytes).await
-    }
-
-    async fn send(&self, ppid: u32, message: Bytes) -> Result<(), Error> {
+    /// too), it is too long, the endpoint is not connected, or the data consumer is on a direct transport.
+    pub async fn send(&self, message: DataMessage) -> Result<(), Error> {
         self.inner.entity.check_open()?;
-        self.inner.entity.channel().payload()?.send_on_data_consumer(self.id(), ppid, message).await
+        self.inner.entity.channel().payload()?.send_on_data_consumer(self.id(), &message).await
+    }
+
+    /// Messages that come from now on, on a direct transport; elsewhere none comes. Ends with the data consumer. Who is
+    /// slow misses some, and is told how many.
+    pub fn messages(&self) -> broadcast::Receiver<DataMessage> {
+        self.inner.entity.messages()
     }
 
     /// How many bytes wait to be sent to the endpoint, those of the transport's other data consumers included.
@@ -207,6 +158,7 @@ impl DataConsumer {
     }
 
     fn take_close(&self) {
+        self.inner.entity.channel().forget_payloads(self.id());
         if let Some(stream) = self.sctp_stream_parameters() {
             self.inner.transport.free_stream_id(stream.stream_id);
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use sfu_channel::dump::DataProducerDump;
 use sfu_channel::notification::Event;
+use sfu_channel::payload::PayloadToWorker;
 use sfu_channel::request::{DataProducerId, Request};
 use sfu_channel::stats::DataProducerStat;
-use sfu_channel::{DataType, SctpStreamParameters};
-use tokio::sync::broadcast;
 use tracing::debug;
 
 use crate::channel::Subscription;
-use crate::entity::{Entity, run_events};
+use crate::data_message::{DataMessage, data_accessors};
+use crate::entity::{Entity, entity_accessors, run_events};
 use crate::error::Error;
 use crate::transport::Transport;
 
@@ -55,59 +55,44 @@ impl DataProducer {
         producer
     }
 
-    /// Its id.
-    pub fn id(&self) -> &str {
-        self.inner.entity.id()
-    }
+    entity_accessors!(inner.entity => DataProducerEvent);
 
-    /// How its messages come.
-    pub fn data_type(&self) -> DataType {
-        self.inner.made.data_type
-    }
-
-    /// The stream that they come on, over SCTP.
-    pub fn sctp_stream_parameters(&self) -> Option<SctpStreamParameters> {
-        self.inner.made.sctp_stream_parameters
-    }
-
-    /// The channel's label.
-    pub fn label(&self) -> &str {
-        &self.inner.made.label
-    }
-
-    /// The channel's subprotocol.
-    pub fn protocol(&self) -> &str {
-        &self.inner.made.protocol
-    }
+    data_accessors!(inner.made);
 
     /// The transport that they come over.
     pub fn transport(&self) -> &Transport {
         &self.inner.transport
     }
 
-    /// Whether it is closed.
-    pub fn closed(&self) -> bool {
-        self.inner.entity.is_closed()
-    }
-
-    /// Waits until it is closed.
-    pub async fn wait_closed(&self) {
-        self.inner.entity.closed_token().cancelled().await;
-    }
-
-    /// What happens to it from now on.
-    pub fn events(&self) -> broadcast::Receiver<DataProducerEvent> {
-        self.inner.entity.listen()
-    }
-
     /// Closes it and the endpoint's channel; its data consumers are closed thereby. Closing it again does nothing.
     pub async fn close(&self) -> Result<(), Error> {
-        if !self.inner.entity.close_locally() {
-            return Ok(());
+        self.inner.entity.close(Some(self.inner.transport.id()), &self.close_request()).await
+    }
+
+    /// The same without waiting for the worker's answer.
+    pub(crate) fn close_unheard(&self) {
+        self.inner.entity.close_unheard(Some(self.inner.transport.id()), &self.close_request());
+    }
+
+    fn close_request(&self) -> Request {
+        Request::TransportCloseDataProducer(DataProducerId { data_producer_id: self.id().to_owned() })
+    }
+
+    /// Sends its data consumers a message of the application's own, on a direct transport. Whether they get it is not told.
+    ///
+    /// # Errors
+    /// [`Error::WrongOption`] if it is not on a direct transport, or the message is longer than the transport takes.
+    pub async fn send(&self, message: DataMessage) -> Result<(), Error> {
+        let Some(longest) = self.inner.transport.direct() else {
+            return Err(Error::WrongOption("the data producer is not on a direct transport"));
+        };
+        if message.payload().len() > longest as usize {
+            return Err(Error::WrongOption("the message is longer than the transport takes"));
         }
-        let request = Request::TransportCloseDataProducer(DataProducerId { data_producer_id: self.id().to_owned() });
-        let transport = self.inner.transport.entity();
-        transport.channel().close(Some(transport.id()), &request).await
+        let header =
+            PayloadToWorker::DataProducerSend { data_producer_id: self.id().to_owned(), ppid: Some(message.ppid()) };
+        self.inner.entity.check_open()?;
+        self.inner.entity.channel().payload()?.send(&header, message.payload().clone()).await
     }
 
     /// How many messages have come.

@@ -10,10 +10,13 @@ use serde::de::DeserializeOwned;
 use sfu_channel::notification::Event;
 use sfu_channel::request::Request;
 use tokio::sync::broadcast;
+use tokio_util::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::{Channel, Subscription};
+use crate::data_message::DataMessage;
 use crate::error::Error;
+use crate::payload_channel::PayloadChannel;
 
 /// Events that a slow listener may be behind before it misses some.
 const EVENT_QUEUE: usize = 256;
@@ -62,6 +65,29 @@ impl<E: Clone> Entity<E> {
         if self.is_closed() { Err(Error::Closed) } else { Ok(()) }
     }
 
+    /// The packets that the payload channel brings to it from now on, until it is closed.
+    pub(crate) fn packets(&self) -> broadcast::Receiver<Bytes> {
+        self.payloads(PayloadChannel::packets)
+    }
+
+    /// The messages that the payload channel brings to it from now on, until it is closed.
+    pub(crate) fn messages(&self) -> broadcast::Receiver<DataMessage> {
+        self.payloads(PayloadChannel::messages)
+    }
+
+    fn payloads<T: Clone>(
+        &self,
+        listen: impl FnOnce(&PayloadChannel, &str) -> broadcast::Receiver<T>,
+    ) -> broadcast::Receiver<T> {
+        // Without a channel they have ended: the sender is dropped here.
+        let listener = self.channel.payload().map(|channel| listen(channel, &self.id));
+        // What is closed is forgotten once, which may have been just before.
+        if self.is_closed() {
+            self.channel.forget_payloads(&self.id);
+        }
+        listener.unwrap_or_else(|_| broadcast::channel(1).1)
+    }
+
     /// Marks it closed, and everything that belongs to it. False if it was closed before.
     pub(crate) fn close_locally(&self) -> bool {
         if self.is_closed() || self.closed_itself.swap(true, Ordering::Relaxed) {
@@ -69,6 +95,21 @@ impl<E: Clone> Entity<E> {
         }
         self.closed.cancel();
         true
+    }
+
+    /// Closes it by a request to what it belongs to; `None` is the worker. Closing it again does nothing.
+    pub(crate) async fn close(&self, parent: Option<&str>, request: &Request) -> Result<(), Error> {
+        if !self.close_locally() {
+            return Ok(());
+        }
+        self.channel.close(parent, request).await
+    }
+
+    /// The same without waiting for the answer.
+    pub(crate) fn close_unheard(&self, parent: Option<&str>, request: &Request) {
+        if self.close_locally() {
+            self.channel.close_unheard(parent, request);
+        }
     }
 
     pub(crate) fn listen(&self) -> broadcast::Receiver<E> {
@@ -98,6 +139,61 @@ impl<E: Clone> Entity<E> {
     pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Error> {
         self.check_open()?;
         self.channel.ask(Some(&self.id), &request).await
+    }
+}
+
+/// What all handles offer; `$entity` is where a handle keeps its entity.
+macro_rules! entity_accessors {
+    ($($entity:ident).+ => $event:ty) => {
+        /// Its id.
+        pub fn id(&self) -> &str {
+            self.entity().id()
+        }
+
+        /// Whether it is closed.
+        pub fn closed(&self) -> bool {
+            self.entity().is_closed()
+        }
+
+        /// Waits until it is closed.
+        pub async fn wait_closed(&self) {
+            self.entity().closed_token().cancelled().await;
+        }
+
+        /// What happens to it from now on.
+        pub fn events(&self) -> tokio::sync::broadcast::Receiver<$event> {
+            self.entity().listen()
+        }
+
+        pub(crate) fn entity(&self) -> &$crate::entity::Entity<$event> {
+            &self.$($entity).+
+        }
+    };
+}
+pub(crate) use entity_accessors;
+
+/// Whether the worker has paused an entity.
+pub(crate) struct Pause {
+    paused: AtomicBool,
+    /// Held while the worker pauses or resumes it, so that what it does last is what is known of it.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Pause {
+    pub(crate) fn new(paused: bool) -> Self {
+        Self { paused: AtomicBool::new(paused), changing: tokio::sync::Mutex::default() }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Sends the entity the request that pauses or resumes it.
+    pub(crate) async fn set<E: Clone>(&self, entity: &Entity<E>, request: Request, paused: bool) -> Result<(), Error> {
+        let _changing = self.changing.lock().await;
+        entity.tell(request).await?;
+        self.paused.store(paused, Ordering::Relaxed);
+        Ok(())
     }
 }
 

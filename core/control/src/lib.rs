@@ -29,7 +29,9 @@
 mod channel;
 mod consumer;
 mod data_consumer;
+mod data_message;
 mod data_producer;
+mod direct_transport;
 mod entity;
 mod error;
 pub mod ortc;
@@ -49,15 +51,18 @@ mod worker;
 
 pub use consumer::{Consumer, ConsumerEvent};
 pub use data_consumer::{DataConsumer, DataConsumerEvent};
+pub use data_message::DataMessage;
 pub use data_producer::{DataProducer, DataProducerEvent};
+pub use direct_transport::DirectTransport;
 pub use error::Error;
 pub use pipe_transport::{PipeRemote, PipeTransport};
 pub use plain_transport::{PlainRemote, PlainTransport};
 pub use process::{DtlsFiles, PROTOCOL_VERSION, SpawnError, WorkerExit, WorkerSettings};
 pub use producer::{Producer, ProducerEvent};
 pub use router::{
-    PipeTransportOptions, PlainTransportOptions, Router, RouterEvent, WebRtcServerTransportOptions,
-    WebRtcTransportOptions, listen_everywhere,
+    DirectTransportOptions, PipeToRouterOptions, PipeTransportOptions, PipedDataProducer, PipedProducer,
+    PlainTransportOptions, Router, RouterEvent, WebRtcServerTransportOptions, WebRtcTransportOptions,
+    listen_everywhere,
 };
 pub use rtp_observer::{AudioLevelObserverOptions, RtpObserver, RtpObserverEvent};
 pub use sfu_channel as messages;

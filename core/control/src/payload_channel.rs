@@ -9,21 +9,25 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use sfu_channel::MAX_FRAME_PAYLOAD;
 use sfu_channel::json::payload::{PayloadFromWorker, read_from_worker, write_to_worker};
-use sfu_channel::payload::PayloadToWorker;
+use sfu_channel::notification::Target;
+use sfu_channel::payload::{MAX_RTP_PAYLOAD, PayloadEvent, PayloadNotification, PayloadToWorker};
 use sfu_channel::response::Refusal;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::bytes::Bytes;
 use tokio_util::codec::{FramedRead, FramedWrite};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, trace, warn};
 
 use crate::channel::codec;
+use crate::data_message::DataMessage;
 use crate::entity::lock;
 use crate::error::Error;
 
 /// Messages that may wait to be written before senders have to wait.
 const WRITE_QUEUE: usize = 16;
+/// Payloads of one entity that a slow listener may be behind before it misses some.
+const LISTEN_QUEUE: usize = 256;
 
 /// A client of one worker's payload channel. Clones share it.
 #[derive(Clone)]
@@ -42,6 +46,10 @@ struct State {
     last_id: u32,
     /// Messages that the worker has not answered.
     waiting: HashMap<u32, oneshot::Sender<Result<(), Refusal>>>,
+    /// Who listens to the packets of a consumer or a direct transport, by its id.
+    packets: HashMap<String, broadcast::Sender<Bytes>>,
+    /// Who listens to the messages of a data consumer, by its id.
+    messages: HashMap<String, broadcast::Sender<DataMessage>>,
 }
 
 /// A message whose answer somebody waits for until this is dropped.
@@ -65,28 +73,39 @@ impl PayloadChannel {
         ended: CancellationToken,
     ) -> Self {
         let (queue, messages) = mpsc::channel(WRITE_QUEUE);
-        let state = Mutex::new(State { last_id: 0, waiting: HashMap::new() });
+        let state = Mutex::new(State {
+            last_id: 0,
+            waiting: HashMap::new(),
+            packets: HashMap::new(),
+            messages: HashMap::new(),
+        });
         let channel = Self { shared: Arc::new(Shared { state, queue, timeout, ended: ended.clone() }) };
         tokio::spawn(write_messages(messages, to_worker, ended.clone()));
         tokio::spawn(read_frames(from_worker, channel.shared.clone(), ended));
         channel
     }
 
+    /// Sends what is not answered. Waits while much else waits to be written.
+    pub(crate) async fn send(&self, header: &PayloadToWorker, payload: Bytes) -> Result<(), Error> {
+        check_frame(&payload)?;
+        let message = [write_to_worker(header).into(), payload];
+        self.shared.queue.send(message).await.map_err(|_| Error::Closed)
+    }
+
     /// Sends a message on a data consumer, and waits until the worker has taken it. If this future is dropped, it is sent
     /// or not.
-    pub(crate) async fn send_on_data_consumer(&self, id: &str, ppid: u32, message: Bytes) -> Result<(), Error> {
-        if message.len() > MAX_FRAME_PAYLOAD {
-            return Err(Error::WrongOption("the message is too long for the channel"));
-        }
+    pub(crate) async fn send_on_data_consumer(&self, id: &str, message: &DataMessage) -> Result<(), Error> {
+        let payload = message.payload().clone();
+        check_frame(&payload)?;
         let (sender, answer) = oneshot::channel();
         let pending = self.shared.register(sender);
         let header = write_to_worker(&PayloadToWorker::DataConsumerSend {
             id: pending.id,
             data_consumer_id: id.to_owned(),
-            ppid: Some(ppid),
+            ppid: Some(message.ppid()),
         });
         let exchange = async {
-            self.shared.queue.send([header.into(), message]).await.map_err(|_| Error::Closed)?;
+            self.shared.queue.send([header.into(), payload]).await.map_err(|_| Error::Closed)?;
             tokio::select! {
                 outcome = answer => outcome.map_err(|_| Error::Closed)?.map_err(Error::Refused),
                 () = self.shared.ended.cancelled() => Err(Error::Closed),
@@ -94,6 +113,42 @@ impl PayloadChannel {
         };
         tokio::time::timeout(self.shared.timeout, exchange).await.unwrap_or(Err(Error::SendTimeout))
     }
+
+    /// The packets of a consumer or a direct transport from now on, until they are forgotten.
+    pub(crate) fn packets(&self, id: &str) -> broadcast::Receiver<Bytes> {
+        subscribe(&mut lock(&self.shared.state).packets, id)
+    }
+
+    /// The messages of a data consumer from now on, until they are forgotten.
+    pub(crate) fn messages(&self, id: &str) -> broadcast::Receiver<DataMessage> {
+        subscribe(&mut lock(&self.shared.state).messages, id)
+    }
+
+    /// What an entity is sent ends: it is closed.
+    pub(crate) fn forget(&self, id: &str) {
+        let mut state = lock(&self.shared.state);
+        state.packets.remove(id);
+        state.messages.remove(id);
+    }
+}
+
+fn subscribe<T: Clone>(senders: &mut HashMap<String, broadcast::Sender<T>>, id: &str) -> broadcast::Receiver<T> {
+    senders.entry(id.to_owned()).or_insert_with(|| broadcast::Sender::new(LISTEN_QUEUE)).subscribe()
+}
+
+/// Whether the worker takes an RTP or RTCP packet of that length.
+pub(crate) fn check_packet(packet: &[u8]) -> Result<(), Error> {
+    if packet.len() > MAX_RTP_PAYLOAD {
+        return Err(Error::WrongOption("the packet is longer than 1600 bytes"));
+    }
+    Ok(())
+}
+
+fn check_frame(payload: &[u8]) -> Result<(), Error> {
+    if payload.len() > MAX_FRAME_PAYLOAD {
+        return Err(Error::WrongOption("the message is too long for the channel"));
+    }
+    Ok(())
 }
 
 impl Shared {
@@ -109,8 +164,8 @@ impl Shared {
         }
     }
 
-    /// Takes a header. Returns whether a payload follows.
-    fn take_header(&self, frame: &[u8]) -> bool {
+    /// Takes a header. Returns it if a payload follows.
+    fn take_header(&self, frame: &[u8]) -> Option<PayloadNotification> {
         match read_from_worker(frame) {
             Ok(PayloadFromWorker::Response(response)) => {
                 let sender = lock(&self.state).waiting.remove(&response.id);
@@ -119,16 +174,31 @@ impl Shared {
                     Some(sender) => drop(sender.send(response.outcome.map(drop))),
                     None => debug!(id = response.id, "nobody waits for this answer"),
                 }
-                false
+                None
             }
-            Ok(PayloadFromWorker::Notification(notification)) => {
-                debug!(?notification, "nobody takes what direct transports bring");
-                true
-            }
+            Ok(PayloadFromWorker::Notification(notification)) => Some(notification),
             Err(error) => {
                 warn!("ignoring a frame of the worker's payload channel: {error}");
-                false
+                None
             }
+        }
+    }
+
+    fn take_payload(&self, header: PayloadNotification, payload: Bytes) {
+        let PayloadNotification { target: Target::Entity(id), event } = header else { return };
+        let state = lock(&self.state);
+        // Sending fails when all who have listened are gone. Until the entity is closed others may come.
+        let listening = match event {
+            PayloadEvent::Rtp | PayloadEvent::Rtcp => {
+                state.packets.get(&id).is_some_and(|listeners| listeners.send(payload).is_ok())
+            }
+            PayloadEvent::Message { ppid } => {
+                let message = DataMessage::from_wire(ppid, payload);
+                state.messages.get(&id).is_some_and(|listeners| listeners.send(message).is_ok())
+            }
+        };
+        if !listening {
+            trace!(id, ?event, "nobody listens");
         }
     }
 }
@@ -165,17 +235,23 @@ async fn write_messages(
 
 async fn read_frames(from_worker: impl AsyncRead + Unpin, shared: Arc<Shared>, ended: CancellationToken) {
     let mut frames = FramedRead::new(from_worker, codec());
-    let mut payload_follows = false;
+    let mut header = None;
     loop {
         let frame = tokio::select! {
             frame = frames.next() => frame,
             () = ended.cancelled() => break,
         };
         let Some(Ok(frame)) = frame else { break };
-        payload_follows = !payload_follows && shared.take_header(&frame);
+        match header.take() {
+            Some(header) => shared.take_payload(header, frame.freeze()),
+            None => header = shared.take_header(&frame),
+        }
     }
-    // Whoever waits gets no answer any more.
-    lock(&shared.state).waiting.clear();
+    // Whoever waits gets no answer any more, and who listens hears no more.
+    let mut state = lock(&shared.state);
+    state.waiting.clear();
+    state.packets.clear();
+    state.messages.clear();
 }
 
 #[cfg(test)]
@@ -212,7 +288,7 @@ mod tests {
 
         fn send(&self, message: &'static [u8]) -> tokio::task::JoinHandle<Result<(), Error>> {
             let channel = self.channel.clone();
-            tokio::spawn(async move { channel.send_on_data_consumer("c", 53, Bytes::from_static(message)).await })
+            tokio::spawn(async move { channel.send_on_data_consumer("c", &DataMessage::binary(message)).await })
         }
     }
 
@@ -242,7 +318,7 @@ mod tests {
         let bench = bench();
         assert!(matches!(bench.send(b"x").await.unwrap(), Err(Error::SendTimeout)));
         let long = Bytes::from(vec![0; MAX_FRAME_PAYLOAD + 1]);
-        let refused = bench.channel.send_on_data_consumer("c", 53, long).await;
+        let refused = bench.channel.send_on_data_consumer("c", &DataMessage::binary(long)).await;
         assert!(matches!(refused, Err(Error::WrongOption(_))));
         let sending = bench.send(b"x");
         tokio::task::yield_now().await;

@@ -8,11 +8,10 @@ use sfu_channel::dump::PlainTransportDump;
 use sfu_channel::notification::Event;
 use sfu_channel::reply::PlainConnected;
 use sfu_channel::request::{Request, TransportConnect, TransportKind};
-use sfu_channel::{SctpState, SrtpParameters, TransportTuple};
-use tracing::debug;
+use sfu_channel::{SrtpParameters, TransportTuple};
 
 use crate::channel::Subscription;
-use crate::entity::{lock, run_events};
+use crate::entity::lock;
 use crate::error::Error;
 use crate::router::Router;
 use crate::transport::{Transport, TransportEvent};
@@ -29,7 +28,6 @@ struct State {
     tuple: TransportTuple,
     rtcp_tuple: Option<TransportTuple>,
     srtp_parameters: Option<SrtpParameters>,
-    sctp_state: Option<SctpState>,
 }
 
 /// The other end of a plain transport.
@@ -55,23 +53,12 @@ impl Deref for PlainTransport {
 
 impl PlainTransport {
     pub(crate) fn new(router: Router, id: String, events: Subscription, dump: PlainTransportDump) -> Self {
-        let transport = Self {
-            transport: Transport::new(router, id, dump.base.sctp_parameters.as_ref()),
-            state: Arc::new(Mutex::new(State {
-                tuple: dump.tuple,
-                rtcp_tuple: dump.rtcp_tuple,
-                srtp_parameters: dump.srtp_parameters,
-                sctp_state: dump.base.sctp_state,
-            })),
-        };
-        let (on_event, on_close) = (transport.clone(), transport.clone());
-        run_events(
-            events,
-            transport.entity().closed_token().clone(),
-            move |event| on_event.take(event),
-            move || on_close.take_close(),
-        );
-        transport
+        let PlainTransportDump { base, tuple, rtcp_tuple, srtp_parameters, .. } = dump;
+        let transport = Transport::new(router, id, base);
+        let state = Arc::new(Mutex::new(State { tuple, rtcp_tuple, srtp_parameters }));
+        let listening = state.clone();
+        transport.follow(events, move |event| lock(&listening).take(event), || {});
+        Self { transport, state }
     }
 
     /// Addresses of RTP; the remote part is absent until known.
@@ -87,11 +74,6 @@ impl PlainTransport {
     /// The key of what the worker sends, when SRTP is enabled.
     pub fn srtp_parameters(&self) -> Option<SrtpParameters> {
         lock(&self.state).srtp_parameters.clone()
-    }
-
-    /// The state of SCTP, when enabled.
-    pub fn sctp_state(&self) -> Option<SctpState> {
-        lock(&self.state).sctp_state
     }
 
     /// Tells the worker the other end. Once only; not needed with comedia and without SRTP.
@@ -120,37 +102,20 @@ impl PlainTransport {
     pub async fn dump(&self) -> Result<PlainTransportDump, Error> {
         self.ask(Request::TransportDump).await
     }
+}
 
-    fn take(&self, event: Event) {
-        let event = {
-            let mut state = lock(&self.state);
-            match event {
-                Event::Tuple(tuple) => {
-                    state.tuple = tuple.clone();
-                    TransportEvent::Tuple(tuple)
-                }
-                Event::RtcpTuple(tuple) => {
-                    state.rtcp_tuple = Some(tuple.clone());
-                    TransportEvent::RtcpTuple(tuple)
-                }
-                Event::SctpStateChange(sctp_state) => {
-                    state.sctp_state = Some(sctp_state);
-                    TransportEvent::SctpStateChange(sctp_state)
-                }
-                Event::TransportTrace(trace) => TransportEvent::Trace(trace),
-                other => {
-                    debug!(transport = self.id(), event = ?other, "unexpected event of a plain transport");
-                    return;
-                }
+impl State {
+    fn take(&mut self, event: &Event) -> Option<TransportEvent> {
+        match event {
+            Event::Tuple(tuple) => {
+                self.tuple = tuple.clone();
+                Some(TransportEvent::Tuple(tuple.clone()))
             }
-        };
-        self.entity().emit(event);
-    }
-
-    fn take_close(&self) {
-        let mut state = lock(&self.state);
-        state.sctp_state = state.sctp_state.map(|_| SctpState::Closed);
-        drop(state);
-        self.emit_close();
+            Event::RtcpTuple(tuple) => {
+                self.rtcp_tuple = Some(tuple.clone());
+                Some(TransportEvent::RtcpTuple(tuple.clone()))
+            }
+            _ => None,
+        }
     }
 }

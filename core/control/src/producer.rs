@@ -4,15 +4,17 @@ use std::sync::{Arc, Mutex};
 
 use sfu_channel::dump::ProducerDump;
 use sfu_channel::notification::{Event, Trace, VideoOrientation};
+use sfu_channel::payload::PayloadToWorker;
 use sfu_channel::request::{EnableTraceEvent, ProducerId, Request};
 use sfu_channel::stats::RtpStreamStat;
 use sfu_channel::{MediaKind, ProducerScore, RtpParameters, RtpType, TraceEventType};
-use tokio::sync::broadcast;
+use tokio_util::bytes::Bytes;
 use tracing::debug;
 
 use crate::channel::Subscription;
-use crate::entity::{Entity, lock, run_events};
+use crate::entity::{Entity, Pause, entity_accessors, lock, run_events};
 use crate::error::Error;
+use crate::payload_channel::check_packet;
 use crate::transport::Transport;
 
 /// A producer's handle. Clones are the same producer, which lives until it, its transport, or what that belongs to is
@@ -29,14 +31,8 @@ struct Inner {
     rtp_type: RtpType,
     rtp_parameters: RtpParameters,
     consumable_rtp_parameters: RtpParameters,
-    state: Mutex<State>,
-    /// Held while the worker pauses or resumes it, so that what it does last is what is known of it.
-    pausing: tokio::sync::Mutex<()>,
-}
-
-struct State {
-    paused: bool,
-    score: Vec<ProducerScore>,
+    score: Mutex<Vec<ProducerScore>>,
+    pause: Pause,
 }
 
 /// What happens to a producer.
@@ -76,8 +72,8 @@ impl Producer {
                 rtp_type: made.rtp_type,
                 rtp_parameters: made.rtp_parameters,
                 consumable_rtp_parameters: made.consumable_rtp_parameters,
-                state: Mutex::new(State { paused: made.paused, score: Vec::new() }),
-                pausing: tokio::sync::Mutex::default(),
+                score: Mutex::default(),
+                pause: Pause::new(made.paused),
             }),
         };
         producer.inner.transport.router().add_producer(&producer);
@@ -86,10 +82,7 @@ impl Producer {
         producer
     }
 
-    /// Its id.
-    pub fn id(&self) -> &str {
-        self.inner.entity.id()
-    }
+    entity_accessors!(inner.entity => ProducerEvent);
 
     /// Audio or video.
     pub fn kind(&self) -> MediaKind {
@@ -118,53 +111,51 @@ impl Producer {
 
     /// Whether it is paused.
     pub fn paused(&self) -> bool {
-        lock(&self.inner.state).paused
+        self.inner.pause.is_paused()
     }
 
     /// How well each of its streams goes; empty until known.
     pub fn score(&self) -> Vec<ProducerScore> {
-        lock(&self.inner.state).score.clone()
-    }
-
-    /// Whether it is closed.
-    pub fn closed(&self) -> bool {
-        self.inner.entity.is_closed()
-    }
-
-    /// Waits until it is closed.
-    pub async fn wait_closed(&self) {
-        self.inner.entity.closed_token().cancelled().await;
-    }
-
-    /// What happens to it from now on.
-    pub fn events(&self) -> broadcast::Receiver<ProducerEvent> {
-        self.inner.entity.listen()
+        lock(&self.inner.score).clone()
     }
 
     /// Closes it; its consumers are closed thereby. Closing it again does nothing.
     pub async fn close(&self) -> Result<(), Error> {
-        if !self.inner.entity.close_locally() {
-            return Ok(());
-        }
-        let request = Request::TransportCloseProducer(ProducerId { producer_id: self.id().to_owned() });
-        let transport = self.inner.transport.entity();
-        transport.channel().close(Some(transport.id()), &request).await
+        self.inner.entity.close(Some(self.inner.transport.id()), &self.close_request()).await
+    }
+
+    /// The same without waiting for the worker's answer.
+    pub(crate) fn close_unheard(&self) {
+        self.inner.entity.close_unheard(Some(self.inner.transport.id()), &self.close_request());
+    }
+
+    fn close_request(&self) -> Request {
+        Request::TransportCloseProducer(ProducerId { producer_id: self.id().to_owned() })
     }
 
     /// Forwards nothing until resumed.
     pub async fn pause(&self) -> Result<(), Error> {
-        let _pausing = self.inner.pausing.lock().await;
-        self.inner.entity.tell(Request::ProducerPause).await?;
-        lock(&self.inner.state).paused = true;
-        Ok(())
+        self.inner.pause.set(&self.inner.entity, Request::ProducerPause, true).await
     }
 
     /// Forwards again.
     pub async fn resume(&self) -> Result<(), Error> {
-        let _pausing = self.inner.pausing.lock().await;
-        self.inner.entity.tell(Request::ProducerResume).await?;
-        lock(&self.inner.state).paused = false;
-        Ok(())
+        self.inner.pause.set(&self.inner.entity, Request::ProducerResume, false).await
+    }
+
+    /// Sends an RTP packet of the application's own, on a direct transport. Whether it is forwarded is not told.
+    ///
+    /// # Errors
+    /// [`Error::WrongOption`] if it is not on a direct transport, or the packet is longer than 1600 bytes.
+    pub async fn send(&self, packet: impl Into<Bytes>) -> Result<(), Error> {
+        if self.inner.transport.direct().is_none() {
+            return Err(Error::WrongOption("the producer is not on a direct transport"));
+        }
+        let packet = packet.into();
+        check_packet(&packet)?;
+        let header = PayloadToWorker::ProducerSend { producer_id: self.id().to_owned() };
+        self.inner.entity.check_open()?;
+        self.inner.entity.channel().payload()?.send(&header, packet).await
     }
 
     /// Traces those things from now on, and nothing else.
@@ -186,7 +177,7 @@ impl Producer {
     fn take(&self, event: Event) {
         let event = match event {
             Event::ProducerScore(score) => {
-                lock(&self.inner.state).score = score.clone();
+                *lock(&self.inner.score) = score.clone();
                 ProducerEvent::Score(score)
             }
             Event::VideoOrientationChange(orientation) => ProducerEvent::VideoOrientationChange(orientation),

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use sfu_channel::notification::{AudioVolume, Event};
 use sfu_channel::request::{ProducerId, Request, RtpObserverId};
-use tokio::sync::broadcast;
 use tracing::debug;
 
 use crate::channel::Subscription;
-use crate::entity::{Entity, run_events};
+use crate::entity::{Entity, Pause, entity_accessors, run_events};
 use crate::error::Error;
 use crate::router::Router;
 
@@ -22,6 +21,7 @@ pub struct RtpObserver {
 struct Inner {
     entity: Entity<RtpObserverEvent>,
     router: Router,
+    pause: Pause,
 }
 
 /// What happens to an RTP observer.
@@ -62,25 +62,17 @@ impl RtpObserver {
     pub(crate) fn new(router: Router, id: String, events: Subscription) -> Self {
         let token = router.entity().child_token();
         let entity = Entity::new(id, router.entity().channel().clone(), token.clone());
-        let observer = Self { inner: Arc::new(Inner { entity, router }) };
+        let observer = Self { inner: Arc::new(Inner { entity, router, pause: Pause::new(false) }) };
         let (on_event, on_close) = (observer.clone(), observer.clone());
         run_events(events, token, move |event| on_event.take(event), move || on_close.take_close());
         observer
     }
 
-    /// Its id.
-    pub fn id(&self) -> &str {
-        self.inner.entity.id()
-    }
+    entity_accessors!(inner.entity => RtpObserverEvent);
 
-    /// Whether it is closed.
-    pub fn closed(&self) -> bool {
-        self.inner.entity.is_closed()
-    }
-
-    /// What happens to it from now on.
-    pub fn events(&self) -> broadcast::Receiver<RtpObserverEvent> {
-        self.inner.entity.listen()
+    /// The router whose producers it listens to.
+    pub fn router(&self) -> &Router {
+        &self.inner.router
     }
 
     /// Lets it listen to an audio producer of its router.
@@ -95,23 +87,25 @@ impl RtpObserver {
         self.inner.entity.tell(Request::RtpObserverRemoveProducer(producer_id)).await
     }
 
+    /// Whether it is paused.
+    pub fn paused(&self) -> bool {
+        self.inner.pause.is_paused()
+    }
+
     /// Stops it. Stopping it again does nothing.
     pub async fn pause(&self) -> Result<(), Error> {
-        self.inner.entity.tell(Request::RtpObserverPause).await
+        self.inner.pause.set(&self.inner.entity, Request::RtpObserverPause, true).await
     }
 
     /// Lets it go on.
     pub async fn resume(&self) -> Result<(), Error> {
-        self.inner.entity.tell(Request::RtpObserverResume).await
+        self.inner.pause.set(&self.inner.entity, Request::RtpObserverResume, false).await
     }
 
     /// Closes it. Closing it again does nothing.
     pub async fn close(&self) -> Result<(), Error> {
-        if !self.inner.entity.close_locally() {
-            return Ok(());
-        }
         let request = Request::RouterCloseRtpObserver(RtpObserverId { rtp_observer_id: self.id().to_owned() });
-        self.inner.entity.channel().close(Some(self.inner.router.id()), &request).await
+        self.inner.entity.close(Some(self.inner.router.id()), &request).await
     }
 
     fn known_producer(&self, id: &str) -> Result<ProducerId, Error> {

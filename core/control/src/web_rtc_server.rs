@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use sfu_channel::dump::WebRtcServerDump;
 use sfu_channel::request::{Request, WebRtcServerId};
-use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::channel::Channel;
-use crate::entity::Entity;
+use crate::entity::{Entity, entity_accessors};
 use crate::error::Error;
 
 /// A WebRTC server's handle. Clones are the same server, which lives until it or its worker is closed.
@@ -38,37 +37,17 @@ impl WebRtcServer {
         server
     }
 
-    /// Its id.
-    pub fn id(&self) -> &str {
-        self.inner.id()
-    }
-
-    /// Whether it is closed.
-    pub fn closed(&self) -> bool {
-        self.inner.is_closed()
-    }
-
-    /// What happens to it from now on.
-    pub fn events(&self) -> broadcast::Receiver<WebRtcServerEvent> {
-        self.inner.listen()
-    }
+    entity_accessors!(inner => WebRtcServerEvent);
 
     /// Closes it and the transports that use it. Closing it again does nothing.
     pub async fn close(&self) -> Result<(), Error> {
-        if !self.inner.close_locally() {
-            return Ok(());
-        }
         let request = Request::WorkerCloseWebRtcServer(WebRtcServerId { web_rtc_server_id: self.id().to_owned() });
-        self.inner.channel().close(None, &request).await
+        self.inner.close(None, &request).await
     }
 
     /// What it has.
     pub async fn dump(&self) -> Result<WebRtcServerDump, Error> {
         self.inner.ask(Request::WebRtcServerDump).await
-    }
-
-    pub(crate) fn closed_token(&self) -> &CancellationToken {
-        self.inner.closed_token()
     }
 }
 

@@ -3,15 +3,14 @@
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
-use sfu_channel::dump::{SctpParameters, WebRtcTransportDump};
+use sfu_channel::dump::WebRtcTransportDump;
 use sfu_channel::notification::Event;
 use sfu_channel::reply::{IceRestarted, WebRtcConnected};
 use sfu_channel::request::{Request, TransportConnect, TransportKind};
-use sfu_channel::{DtlsParameters, DtlsState, IceCandidate, IceParameters, IceState, SctpState, TransportTuple};
-use tracing::debug;
+use sfu_channel::{DtlsParameters, DtlsState, IceCandidate, IceParameters, IceState, TransportTuple};
 
 use crate::channel::Subscription;
-use crate::entity::{lock, run_events};
+use crate::entity::lock;
 use crate::error::Error;
 use crate::router::Router;
 use crate::transport::{Transport, TransportEvent};
@@ -20,14 +19,8 @@ use crate::transport::{Transport, TransportEvent};
 #[derive(Debug, Clone)]
 pub struct WebRtcTransport {
     transport: Transport,
-    fixed: Arc<Fixed>,
+    ice_candidates: Arc<[IceCandidate]>,
     state: Arc<Mutex<State>>,
-}
-
-#[derive(Debug)]
-struct Fixed {
-    ice_candidates: Vec<IceCandidate>,
-    sctp_parameters: Option<SctpParameters>,
 }
 
 #[derive(Debug)]
@@ -38,7 +31,6 @@ struct State {
     dtls_parameters: DtlsParameters,
     dtls_state: DtlsState,
     dtls_remote_cert: Option<String>,
-    sctp_state: Option<SctpState>,
 }
 
 impl Deref for WebRtcTransport {
@@ -51,27 +43,18 @@ impl Deref for WebRtcTransport {
 
 impl WebRtcTransport {
     pub(crate) fn new(router: Router, id: String, events: Subscription, dump: WebRtcTransportDump) -> Self {
-        let transport = Self {
-            transport: Transport::new(router, id, dump.base.sctp_parameters.as_ref()),
-            fixed: Arc::new(Fixed { ice_candidates: dump.ice_candidates, sctp_parameters: dump.base.sctp_parameters }),
-            state: Arc::new(Mutex::new(State {
-                ice_parameters: dump.ice_parameters,
-                ice_state: dump.ice_state,
-                ice_selected_tuple: dump.ice_selected_tuple,
-                dtls_parameters: dump.dtls_parameters,
-                dtls_state: dump.dtls_state,
-                dtls_remote_cert: None,
-                sctp_state: dump.base.sctp_state,
-            })),
-        };
-        let (on_event, on_close) = (transport.clone(), transport.clone());
-        run_events(
-            events,
-            transport.entity().closed_token().clone(),
-            move |event| on_event.take(event),
-            move || on_close.take_close(),
-        );
-        transport
+        let transport = Transport::new(router, id, dump.base);
+        let state = Arc::new(Mutex::new(State {
+            ice_parameters: dump.ice_parameters,
+            ice_state: dump.ice_state,
+            ice_selected_tuple: dump.ice_selected_tuple,
+            dtls_parameters: dump.dtls_parameters,
+            dtls_state: dump.dtls_state,
+            dtls_remote_cert: None,
+        }));
+        let (listening, closing) = (state.clone(), state.clone());
+        transport.follow(events, move |event| lock(&listening).take(event), move || lock(&closing).take_close());
+        Self { transport, ice_candidates: dump.ice_candidates.into(), state }
     }
 
     /// The local ICE credentials, which change when ICE is restarted.
@@ -81,7 +64,7 @@ impl WebRtcTransport {
 
     /// The local ICE candidates, best first.
     pub fn ice_candidates(&self) -> &[IceCandidate] {
-        &self.fixed.ice_candidates
+        &self.ice_candidates
     }
 
     /// The state of ICE.
@@ -109,16 +92,6 @@ impl WebRtcTransport {
         lock(&self.state).dtls_remote_cert.clone()
     }
 
-    /// SCTP's settings, when enabled.
-    pub fn sctp_parameters(&self) -> Option<&SctpParameters> {
-        self.fixed.sctp_parameters.as_ref()
-    }
-
-    /// The state of SCTP, when enabled.
-    pub fn sctp_state(&self) -> Option<SctpState> {
-        lock(&self.state).sctp_state
-    }
-
     /// Tells the worker the endpoint's DTLS fingerprint and role. Once only.
     pub async fn connect(&self, dtls_parameters: DtlsParameters) -> Result<(), Error> {
         let request = Request::TransportConnect(TransportConnect {
@@ -142,47 +115,33 @@ impl WebRtcTransport {
     pub async fn dump(&self) -> Result<WebRtcTransportDump, Error> {
         self.ask(Request::TransportDump).await
     }
+}
 
-    fn take(&self, event: Event) {
-        let event = {
-            let mut state = lock(&self.state);
-            match event {
-                Event::IceStateChange(ice_state) => {
-                    state.ice_state = ice_state;
-                    TransportEvent::IceStateChange(ice_state)
-                }
-                Event::IceSelectedTupleChange(tuple) => {
-                    state.ice_selected_tuple = Some(tuple.clone());
-                    TransportEvent::IceSelectedTupleChange(tuple)
-                }
-                Event::DtlsStateChange(change) => {
-                    state.dtls_state = change.dtls_state;
-                    if change.dtls_state == DtlsState::Connected {
-                        state.dtls_remote_cert = change.dtls_remote_cert.clone();
-                    }
-                    TransportEvent::DtlsStateChange(change)
-                }
-                Event::SctpStateChange(sctp_state) => {
-                    state.sctp_state = Some(sctp_state);
-                    TransportEvent::SctpStateChange(sctp_state)
-                }
-                Event::TransportTrace(trace) => TransportEvent::Trace(trace),
-                other => {
-                    debug!(transport = self.id(), event = ?other, "unexpected event of a WebRTC transport");
-                    return;
-                }
+impl State {
+    fn take(&mut self, event: &Event) -> Option<TransportEvent> {
+        Some(match event {
+            Event::IceStateChange(ice_state) => {
+                self.ice_state = *ice_state;
+                TransportEvent::IceStateChange(*ice_state)
             }
-        };
-        self.entity().emit(event);
+            Event::IceSelectedTupleChange(tuple) => {
+                self.ice_selected_tuple = Some(tuple.clone());
+                TransportEvent::IceSelectedTupleChange(tuple.clone())
+            }
+            Event::DtlsStateChange(change) => {
+                self.dtls_state = change.dtls_state;
+                if change.dtls_state == DtlsState::Connected {
+                    self.dtls_remote_cert = change.dtls_remote_cert.clone();
+                }
+                TransportEvent::DtlsStateChange(change.clone())
+            }
+            _ => return None,
+        })
     }
 
-    fn take_close(&self) {
-        let mut state = lock(&self.state);
-        state.ice_state = IceState::Closed;
-        state.ice_selected_tuple = None;
-        state.dtls_state = DtlsState::Closed;
-        state.sctp_state = state.sctp_state.map(|_| SctpState::Closed);
-        drop(state);
-        self.emit_close();
+    fn take_close(&mut self) {
+        self.ice_state = IceState::Closed;
+        self.ice_selected_tuple = None;
+        self.dtls_state = DtlsState::Closed;
     }
 }

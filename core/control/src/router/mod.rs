@@ -1,28 +1,35 @@
 //! A router: producers' media goes to consumers through it.
 
+mod options;
+mod pipe;
+
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use sfu_channel::dump::{PipeTransportDump, PlainTransportDump, RouterDump, WebRtcTransportDump};
+use sfu_channel::RtpCapabilities;
+use sfu_channel::dump::{PipeTransportDump, PlainTransportDump, RouterDump, TransportDump, WebRtcTransportDump};
 use sfu_channel::request::{
-    CreateActiveSpeakerObserver, CreateAudioLevelObserver, CreatePipeTransport, CreatePlainTransport,
-    CreateWebRtcTransport, CreateWebRtcTransportWithServer, Request, RouterId, SctpOptions, TransportOptions,
+    CreateActiveSpeakerObserver, CreateAudioLevelObserver, CreateDirectTransport, CreatePipeTransport,
+    CreatePlainTransport, CreateWebRtcTransport, CreateWebRtcTransportWithServer, Request, RouterId, SctpOptions,
+    TransportOptions,
 };
-use sfu_channel::{ListenInfo, Protocol, RtpCapabilities, SrtpCryptoSuite};
-use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+pub use self::options::{
+    DirectTransportOptions, PipeTransportOptions, PlainTransportOptions, WebRtcServerTransportOptions,
+    WebRtcTransportOptions, listen_everywhere,
+};
+pub use self::pipe::{PipeToRouterOptions, PipedDataProducer, PipedProducer};
 use crate::channel::{Channel, Subscription};
 use crate::data_producer::DataProducer;
-use crate::entity::{Entity, lock, new_id};
+use crate::direct_transport::DirectTransport;
+use crate::entity::{Entity, entity_accessors, lock, new_id};
 use crate::error::Error;
 use crate::ortc;
 use crate::pipe_transport::PipeTransport;
 use crate::plain_transport::PlainTransport;
 use crate::producer::Producer;
 use crate::rtp_observer::{AudioLevelObserverOptions, RtpObserver};
-use crate::web_rtc_server::WebRtcServer;
 use crate::web_rtc_transport::WebRtcTransport;
 
 /// A router's handle. Clones are the same router, which lives until it or its worker is closed.
@@ -36,6 +43,7 @@ struct Inner {
     rtp_capabilities: RtpCapabilities,
     producers: Mutex<HashMap<String, Producer>>,
     data_producers: Mutex<HashMap<String, DataProducer>>,
+    pipes: pipe::Pipes,
 }
 
 /// What happens to a router.
@@ -45,118 +53,6 @@ pub enum RouterEvent {
     Close,
     /// Its worker was closed or died, and it is closed thereby.
     WorkerClose,
-}
-
-/// How a WebRTC transport is made.
-#[derive(Debug, Clone, Default)]
-pub struct WebRtcTransportOptions {
-    /// Where to listen: 1 to 8 addresses, each with UDP, TCP or both. See [`listen_everywhere`].
-    pub listen_infos: Vec<ListenInfo>,
-    /// Whether UDP candidates get a higher priority.
-    pub prefer_udp: bool,
-    /// Whether TCP candidates get a higher priority.
-    pub prefer_tcp: bool,
-    /// Seconds without consent checks after which ICE is disconnected; 0 for never. mediasoup 3.12 does not know it.
-    pub ice_consent_timeout: u8,
-    /// The bandwidth estimate to begin with, in bits per second; absent means 600000.
-    pub initial_available_outgoing_bitrate: Option<u64>,
-    /// SCTP, when enabled. Its streams are data channels.
-    pub sctp: Option<SctpOptions>,
-}
-
-/// Listeners on each of those addresses with UDP and, if wanted, TCP; any port.
-pub fn listen_everywhere(addresses: impl IntoIterator<Item = IpAddr>, tcp: bool) -> Vec<ListenInfo> {
-    let protocols: &[Protocol] = if tcp { &[Protocol::Udp, Protocol::Tcp] } else { &[Protocol::Udp] };
-    addresses.into_iter().flat_map(|ip| protocols.iter().map(move |protocol| ListenInfo::new(*protocol, ip))).collect()
-}
-
-/// How a plain transport is made.
-#[derive(Debug, Clone)]
-pub struct PlainTransportOptions {
-    /// Where to listen for RTP (and RTCP, when multiplexed).
-    pub listen_info: ListenInfo,
-    /// Where to listen for RTCP; absent means the same address, any port.
-    pub rtcp_listen_info: Option<ListenInfo>,
-    /// Whether RTP and RTCP share a port (RFC 5761).
-    pub rtcp_mux: bool,
-    /// Whether the remote address is learnt from the first packet.
-    pub comedia: bool,
-    /// The cipher, when SRTP is enabled.
-    pub srtp_crypto_suite: Option<SrtpCryptoSuite>,
-    /// SCTP, when enabled.
-    pub sctp: Option<SctpOptions>,
-}
-
-impl PlainTransportOptions {
-    /// Listening on any UDP port of that address; RTCP multiplexed, the remote address given later, no SRTP, no SCTP.
-    pub fn new(ip: IpAddr) -> Self {
-        Self {
-            listen_info: ListenInfo::new(Protocol::Udp, ip),
-            rtcp_listen_info: None,
-            rtcp_mux: true,
-            comedia: false,
-            srtp_crypto_suite: None,
-            sctp: None,
-        }
-    }
-}
-
-/// How a WebRTC transport that uses a server's ports is made.
-#[derive(Debug, Clone)]
-pub struct WebRtcServerTransportOptions {
-    /// The server.
-    pub server: WebRtcServer,
-    /// Whether its UDP sockets are used.
-    pub enable_udp: bool,
-    /// Whether its TCP sockets are used.
-    pub enable_tcp: bool,
-    /// Whether UDP candidates get a higher priority.
-    pub prefer_udp: bool,
-    /// Whether TCP candidates get a higher priority.
-    pub prefer_tcp: bool,
-    /// The same as in [`WebRtcTransportOptions`].
-    pub ice_consent_timeout: u8,
-    /// The same as in [`WebRtcTransportOptions`].
-    pub initial_available_outgoing_bitrate: Option<u64>,
-    /// SCTP, when enabled. Its streams are data channels.
-    pub sctp: Option<SctpOptions>,
-}
-
-impl WebRtcServerTransportOptions {
-    /// All sockets of that server, none preferred; nothing else special.
-    pub fn new(server: WebRtcServer) -> Self {
-        Self {
-            server,
-            enable_udp: true,
-            enable_tcp: true,
-            prefer_udp: false,
-            prefer_tcp: false,
-            ice_consent_timeout: 0,
-            initial_available_outgoing_bitrate: None,
-            sctp: None,
-        }
-    }
-}
-
-/// How a pipe transport is made.
-#[derive(Debug, Clone)]
-pub struct PipeTransportOptions {
-    /// Where to listen.
-    pub listen_info: ListenInfo,
-    /// Whether lost packets are sent again.
-    pub enable_rtx: bool,
-    /// Whether SRTP is used.
-    pub enable_srtp: bool,
-    /// SCTP, when enabled.
-    pub sctp: Option<SctpOptions>,
-}
-
-impl PipeTransportOptions {
-    /// Listening on any UDP port of that address; no RTX, no SRTP, no SCTP.
-    pub fn new(ip: IpAddr) -> Self {
-        let listen_info = ListenInfo::new(Protocol::Udp, ip);
-        Self { listen_info, enable_rtx: false, enable_srtp: false, sctp: None }
-    }
 }
 
 impl Router {
@@ -172,6 +68,7 @@ impl Router {
                 rtp_capabilities,
                 producers: Mutex::default(),
                 data_producers: Mutex::default(),
+                pipes: pipe::Pipes::default(),
             }),
         };
         let inner = router.inner.clone();
@@ -184,38 +81,17 @@ impl Router {
         router
     }
 
-    /// Its id.
-    pub fn id(&self) -> &str {
-        self.inner.entity.id()
-    }
+    entity_accessors!(inner.entity => RouterEvent);
 
     /// What can be sent to it.
     pub fn rtp_capabilities(&self) -> &RtpCapabilities {
         &self.inner.rtp_capabilities
     }
 
-    /// Whether it is closed.
-    pub fn closed(&self) -> bool {
-        self.inner.entity.is_closed()
-    }
-
-    /// Waits until it is closed.
-    pub async fn wait_closed(&self) {
-        self.inner.entity.closed_token().cancelled().await;
-    }
-
-    /// What happens to it from now on.
-    pub fn events(&self) -> broadcast::Receiver<RouterEvent> {
-        self.inner.entity.listen()
-    }
-
     /// Closes it and everything in it. Closing it again does nothing.
     pub async fn close(&self) -> Result<(), Error> {
-        if !self.inner.entity.close_locally() {
-            return Ok(());
-        }
         let request = Request::WorkerCloseRouter(RouterId { router_id: self.id().to_owned() });
-        self.inner.entity.channel().close(None, &request).await
+        self.inner.entity.close(None, &request).await
     }
 
     /// What it has.
@@ -243,10 +119,7 @@ impl Router {
             prefer_udp: options.prefer_udp,
             prefer_tcp: options.prefer_tcp,
             ice_consent_timeout: options.ice_consent_timeout,
-            options: TransportOptions {
-                initial_available_outgoing_bitrate: Some(options.initial_available_outgoing_bitrate.unwrap_or(600_000)),
-                sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: true, ..sctp }),
-            },
+            options: web_rtc_options(options.initial_available_outgoing_bitrate, options.sctp),
         });
         let dump: WebRtcTransportDump = self.inner.entity.ask(request).await?;
         Ok(WebRtcTransport::new(self.clone(), transport_id, events, dump))
@@ -262,10 +135,7 @@ impl Router {
             rtcp_mux: options.rtcp_mux,
             comedia: options.comedia,
             srtp_crypto_suite: options.srtp_crypto_suite,
-            options: TransportOptions {
-                initial_available_outgoing_bitrate: None,
-                sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: false, ..sctp }),
-            },
+            options: rtp_options(options.sctp),
         });
         let dump: PlainTransportDump = self.inner.entity.ask(request).await?;
         Ok(PlainTransport::new(self.clone(), transport_id, events, dump))
@@ -288,14 +158,11 @@ impl Router {
             prefer_udp: options.prefer_udp,
             prefer_tcp: options.prefer_tcp,
             ice_consent_timeout: options.ice_consent_timeout,
-            options: TransportOptions {
-                initial_available_outgoing_bitrate: Some(options.initial_available_outgoing_bitrate.unwrap_or(600_000)),
-                sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: true, ..sctp }),
-            },
+            options: web_rtc_options(options.initial_available_outgoing_bitrate, options.sctp),
         });
         let dump: WebRtcTransportDump = self.inner.entity.ask(request).await?;
         let transport = WebRtcTransport::new(self.clone(), transport_id, events, dump);
-        transport.close_with(options.server.closed_token().clone());
+        transport.close_with(options.server.entity().closed_token().clone());
         Ok(transport)
     }
 
@@ -307,13 +174,22 @@ impl Router {
             listen_info: options.listen_info,
             enable_rtx: options.enable_rtx,
             enable_srtp: options.enable_srtp,
-            options: TransportOptions {
-                initial_available_outgoing_bitrate: None,
-                sctp: options.sctp.map(|sctp| SctpOptions { is_data_channel: false, ..sctp }),
-            },
+            options: rtp_options(options.sctp),
         });
         let dump: PipeTransportDump = self.inner.entity.ask(request).await?;
         Ok(PipeTransport::new(self.clone(), transport_id, events, dump))
+    }
+
+    /// Makes a transport between the router and the application.
+    pub async fn create_direct_transport(&self, options: DirectTransportOptions) -> Result<DirectTransport, Error> {
+        let (transport_id, events) = self.announce_transport();
+        let request = Request::RouterCreateDirectTransport(CreateDirectTransport {
+            transport_id: transport_id.clone(),
+            max_send_message_size: options.max_message_size,
+            max_receive_message_size: options.max_message_size,
+        });
+        let dump: TransportDump = self.inner.entity.ask(request).await?;
+        Ok(DirectTransport::new(self.clone(), transport_id, events, dump))
     }
 
     /// The id of a transport that is about to be made, and what will happen to it: from before the worker knows it, so that
@@ -354,10 +230,6 @@ impl Router {
         Ok(RtpObserver::new(self.clone(), id, events))
     }
 
-    pub(crate) fn entity(&self) -> &Entity<RouterEvent> {
-        &self.inner.entity
-    }
-
     /// The open producer of that id.
     pub(crate) fn producer(&self, id: &str) -> Option<Producer> {
         lock(&self.inner.producers).get(id).filter(|producer| !producer.closed()).cloned()
@@ -390,6 +262,25 @@ impl Router {
         if producers.get(id).is_some_and(DataProducer::closed) {
             producers.remove(id);
         }
+    }
+}
+
+/// The bandwidth estimate of a WebRTC transport at first, in bits per second.
+const INITIAL_OUTGOING_BITRATE: u64 = 600_000;
+
+/// What WebRTC transports have in common with others. Their streams are data channels.
+fn web_rtc_options(initial_available_outgoing_bitrate: Option<u64>, sctp: Option<SctpOptions>) -> TransportOptions {
+    TransportOptions {
+        initial_available_outgoing_bitrate: initial_available_outgoing_bitrate.or(Some(INITIAL_OUTGOING_BITRATE)),
+        sctp: sctp.map(|sctp| SctpOptions { is_data_channel: true, ..sctp }),
+    }
+}
+
+/// What plain and pipe transports have in common with others.
+fn rtp_options(sctp: Option<SctpOptions>) -> TransportOptions {
+    TransportOptions {
+        initial_available_outgoing_bitrate: None,
+        sctp: sctp.map(|sctp| SctpOptions { is_data_channel: false, ..sctp }),
     }
 }
 
