@@ -209,7 +209,7 @@ fn session(by: By, consumers: usize, setting: Setting<'_>) -> Result<Session> {
                 bail!("chapter 05 can't run {driver} here: {}", absent.join("; "));
             };
             let case = Case::one_to(consumers, Mode::Plain, Pattern::Burst);
-            forwarder::session(contender, case, setting)
+            Ok(forwarder::session(contender, case, setting)?.0)
         }
         By::Worker(mode) => {
             let contender = Contender {

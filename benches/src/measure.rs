@@ -180,11 +180,14 @@ struct Found {
     load_limited: bool,
 }
 
-/// Doubles or halves until saturation lies between two rates, then halves the distance until it is small.
+/// Goes up or down, ever faster, until saturation lies between two rates, then halves the distance until it is small. Where the guess
+/// is a good one, as that of the repetition before is, four steps do.
 fn search(load: &mut Load<'_>, guess: f64, seconds: f64, tell: &mut dyn FnMut(&str)) -> Result<Found> {
-    const FACTOR: f64 = 1.5;
+    const FIRST_FACTOR: f64 = 1.15;
+    const MAX_FACTOR: f64 = 1.75;
     const CLOSE: f64 = 1.04;
     let mut rate = guess.max(GENTLE);
+    let mut factor = FIRST_FACTOR;
     let mut good: Option<f64> = None;
     let mut bad: Option<Bad> = None;
     loop {
@@ -200,12 +203,13 @@ fn search(load: &mut Load<'_>, guess: f64, seconds: f64, tell: &mut dyn FnMut(&s
                 return Ok(Found { rate: good, load_limited: bad.load_limited });
             }
             (Some(good), Some(bad)) => (good * bad.rate).sqrt(),
-            (Some(good), None) => good * FACTOR,
+            (Some(good), None) => good * factor,
             (None, _) if rate < GENTLE => {
                 bail!("it loses {:.1} % of the packets at only {rate:.0} a second", 100.0 * step.loss());
             }
-            (None, _) => rate / FACTOR,
+            (None, _) => rate / factor,
         };
+        factor = (factor * factor).min(MAX_FACTOR);
     }
 }
 

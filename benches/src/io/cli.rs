@@ -1,17 +1,19 @@
 //! The command line of `bench-io`, and its order of work.
 
-use super::forwarder::{Contender, contenders, session};
+use super::forwarder::{Allocations, Contender, contenders, session};
 use super::plot;
-use super::report::{Measured, Outcome, Report};
-use crate::case::Case;
+use super::receiving;
+use super::report::{Measured, Outcome, Place, ReceivingOutcome, Report};
+use crate::case::{Audience, Case};
 use crate::machine::Cores;
-use crate::measure::{self, Durations, TOLERATED_LOSS};
+use crate::measure::{self, Durations, Run, TOLERATED_LOSS};
 use crate::output;
-use crate::session::Setting;
-use crate::traffic::{Pattern, Traffic};
-use crate::workload::Mode;
+use crate::session::{Checks, Session, Setting};
+use crate::traffic::{Media, Pattern, Traffic};
+use crate::workload::{Mode, Packets};
 use crate::{generator, receiver};
 use anyhow::{Context, Result, bail};
+use ch05_event_libraries::forwarder::{MAX_DATAGRAM, MAX_SUBSCRIBERS};
 use clap::{Parser, Subcommand};
 use stage::Machine;
 use std::collections::HashMap;
@@ -28,9 +30,13 @@ struct Options {
     #[command(subcommand)]
     role: Option<Role>,
 
-    /// How many subscribers there are
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100])]
+    /// How many subscribers there are; 0 for what receiving alone costs
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 10, 100, 500], value_parser = parse_subscribers)]
     subscribers: Vec<usize>,
+
+    /// How long packets are, in bytes
+    #[arg(long, value_delimiter = ',', default_values_t = [1_200, 100], value_parser = parse_length)]
+    lengths: Vec<usize>,
 
     /// How packets are spaced when they come
     #[arg(long, value_enum, default_value_t = Pattern::Even)]
@@ -44,13 +50,29 @@ struct Options {
     #[arg(long, default_value_t = 3)]
     repetitions: usize,
 
-    /// Only see that everything works: one short run each with 10 subscribers
+    /// Only see that everything works: one short run each with no subscribers and with 10
     #[arg(long)]
     quick: bool,
 
     /// Where the results go: PATH.json, PATH.md and PATH.svg [default: benches/results/ch05; with --quick nowhere]
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
+}
+
+fn parse_subscribers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(subscribers @ 0..=MAX_SUBSCRIBERS) => Ok(subscribers),
+        _ => Err(format!("it takes numbers from 0 to {MAX_SUBSCRIBERS}, as many as a forwarder lets in")),
+    }
+}
+
+fn parse_length(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(length) if (Packets::MIN_LEN..=MAX_DATAGRAM).contains(&length) => Ok(length),
+        _ => {
+            Err(format!("it takes numbers from {} to {MAX_DATAGRAM}, the longest that is forwarded", Packets::MIN_LEN))
+        }
+    }
 }
 
 /// What the runner starts this program as.
@@ -63,7 +85,7 @@ enum Role {
 }
 
 /// Shorter than those of `bench-forward`: there are many contenders.
-const FULL: Durations = Durations { verify: 0.1, search: 0.12, measure: 0.6 };
+const FULL: Durations = Durations { verify: 0.1, search: 0.1, measure: 0.4 };
 
 /// Runs the program.
 ///
@@ -77,11 +99,9 @@ pub fn main() -> Result<ExitCode> {
         None => {}
     }
     if options.quick {
-        options.subscribers = vec![10];
+        options.subscribers = vec![0, 10];
+        options.lengths.truncate(1);
         options.repetitions = 1;
-    }
-    if options.subscribers.iter().any(|&subscribers| !(1..=1_000).contains(&subscribers)) {
-        bail!("--subscribers takes numbers from 1 to 1000");
     }
     // For the files of this run; dropping it removes them.
     let directory = tempfile::tempdir().context("no directory for temporary files can be made")?;
@@ -108,41 +128,56 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
         bail!("--only leaves nobody");
     }
 
-    let total = contenders.len() * options.subscribers.len() * options.repetitions;
+    let places = places(options);
+    let total =
+        places.iter().map(|place| contenders_of(&contenders, *place).count()).sum::<usize>() * options.repetitions;
     let progress = output::progress(total)?;
-    let mut results: HashMap<(usize, usize), Vec<Result<Measured, String>>> = HashMap::new();
+    let mut receiving: HashMap<(usize, Place), Vec<Result<receiving::Receiving, String>>> = HashMap::new();
+    let mut forwarding: HashMap<(usize, Place), Vec<Result<Measured, String>>> = HashMap::new();
     for repetition in 0..options.repetitions {
-        for &consumers in &options.subscribers {
-            let case = Case::one_to(consumers, Mode::Plain, options.pattern);
+        for &place in &places {
             let mut last = 100_000.0;
-            for (index, contender) in contenders.iter().enumerate() {
-                let results = results.entry((index, consumers)).or_default();
-                // The search begins where the repetition before has ended, or the contender before.
-                let before = results.iter().flatten().next_back();
-                let guess = before.map_or(last, |measured: &Measured| measured.run.packets_per_second);
-                let what = format!("{}, 1 to {consumers}, repetition {}", contender.name, repetition + 1);
+            for (index, contender) in contenders_of(&contenders, place) {
+                let what = format!("{}, {place}, repetition {}", contender.name, repetition + 1);
                 // Without a terminal there is no bar; a log says where it is.
                 if progress.is_hidden() {
                     eprintln!("{}/{total}: {what}", progress.position() + 1);
                 }
                 let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
-                let result = measure(contender, case, setting, guess, durations, &mut tell);
-                match &result {
-                    Ok(measured) => last = measured.run.packets_per_second,
-                    Err(error) => progress.suspend(|| eprintln!("FAILED: {what}: {error:#}.")),
+                let traffic = traffic(place, options.pattern);
+                let failure = if place.subscribers == 0 {
+                    let result = receiving::measure(contender, traffic, setting, durations, &mut tell);
+                    note(receiving.entry((index, place)).or_default(), result)
+                } else {
+                    let results = forwarding.entry((index, place)).or_default();
+                    // The search begins where the repetition before has ended, or the contender before.
+                    let before = results.iter().flatten().next_back();
+                    let guess = before.map_or(last, |measured: &Measured| measured.run.packets_per_second);
+                    let audience = Audience::Fan { producers: 1, consumers: place.subscribers };
+                    let case = Case { audience, mode: Mode::Plain, traffic };
+                    let result = measure(contender, case, setting, guess, durations, &mut tell);
+                    last = result.as_ref().map_or(last, |measured| measured.run.packets_per_second);
+                    note(results, result)
+                };
+                if let Some(failure) = failure {
+                    progress.suspend(|| eprintln!("FAILED: {what}: {failure}."));
                 }
-                results.push(result.map_err(|error| format!("{error:#}")));
                 progress.inc(1);
             }
         }
     }
     progress.finish_and_clear();
 
-    let mut outcomes = Vec::new();
-    for &consumers in &options.subscribers {
-        for (index, contender) in contenders.iter().enumerate() {
-            let results = results.remove(&(index, consumers)).unwrap_or_default();
-            outcomes.push(Outcome::new(contender.name.clone(), consumers, results));
+    let (mut outcomes, mut controls) = (Vec::new(), Vec::new());
+    for &place in &places {
+        for (index, contender) in contenders_of(&contenders, place) {
+            let name = contender.name.clone();
+            if place.subscribers == 0 {
+                let results = receiving.remove(&(index, place)).unwrap_or_default();
+                controls.push(ReceivingOutcome::new(name, place.packet_len, results));
+            } else {
+                outcomes.push(Outcome::new(name, place, forwarding.remove(&(index, place)).unwrap_or_default()));
+            }
         }
     }
     // Said once, and not for each contender.
@@ -151,18 +186,43 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
     Ok(Report {
         machine,
         cores,
-        packet_len: Traffic::video(options.pattern).packet_len,
         pattern: options.pattern,
         tolerated_loss: TOLERATED_LOSS,
         durations,
         repetitions: options.repetitions,
         contenders,
         absent,
+        receiving: controls,
         outcomes,
     })
 }
 
-/// One contender's one run of one case, and after it the count of system calls at half load.
+/// All cases: of each length those of all numbers of subscribers.
+fn places(options: &Options) -> Vec<Place> {
+    let of_length =
+        |&packet_len: &usize| options.subscribers.iter().map(move |&subscribers| Place { packet_len, subscribers });
+    options.lengths.iter().flat_map(of_length).collect()
+}
+
+/// Who takes part in a case, and at which place of the list. The control forwards nothing, and so can't receive only.
+fn contenders_of(contenders: &[Contender], place: Place) -> impl Iterator<Item = (usize, &Contender)> {
+    let takes_part = move |contender: &Contender| place.subscribers > 0 || !contender.command.is_empty();
+    contenders.iter().enumerate().filter(move |(_, contender)| takes_part(contender))
+}
+
+const fn traffic(place: Place, pattern: Pattern) -> Traffic {
+    Traffic { media: Media::Video, pattern, packet_len: place.packet_len }
+}
+
+/// Notes a result, and says what failed.
+fn note<T>(results: &mut Vec<Result<T, String>>, result: Result<T>) -> Option<String> {
+    let result = result.map_err(|error| format!("{error:#}"));
+    let failure = result.as_ref().err().cloned();
+    results.push(result);
+    failure
+}
+
+/// One contender's one run of one case, and after it the counts of system calls and of allocations at half load.
 fn measure(
     contender: &Contender,
     case: Case,
@@ -171,16 +231,25 @@ fn measure(
     durations: Durations,
     tell: &mut dyn FnMut(&str),
 ) -> Result<Measured> {
-    let mut session = session(contender, case, setting)?;
+    let (mut session, allocations) = session(contender, case, setting)?;
     let run = measure::run(&mut session, guess, durations, tell)?;
-    if session.process().is_none() {
-        return Ok(Measured { run, calls_per_packet: None, uncounted: None });
-    }
-    tell("counting system calls at half load");
+    let Some(mut allocations) = allocations else {
+        return Ok(Measured { run, calls_per_packet: None, uncounted: None, allocations_per_packet: None });
+    };
+    tell("counting system calls and allocations at half load");
     let (calls_per_packet, uncounted) =
         match measure::calls_per_packet(&mut session, &run, durations.search, setting.directory) {
             Ok(calls) => (Some(calls), None),
             Err(error) => (None, Some(format!("{error:#}"))),
         };
-    Ok(Measured { run, calls_per_packet, uncounted })
+    let allocations_per_packet = Some(count_allocations(&mut session, &mut allocations, &run, durations.search)?);
+    Ok(Measured { run, calls_per_packet, uncounted, allocations_per_packet })
+}
+
+/// Allocations for each packet that arrives, at half load.
+fn count_allocations(session: &mut Session, asks: &mut Allocations, run: &Run, seconds: f64) -> Result<f64> {
+    let rate = run.packets_per_second / 2.0 / session.case().audience.copies() as f64;
+    let before = asks.count()?;
+    let step = session.step(rate, seconds, Checks { check_every: 256, time_every: 256 })?;
+    Ok((asks.count()? - before) as f64 / step.received.packets.max(1) as f64)
 }

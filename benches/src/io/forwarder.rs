@@ -9,10 +9,10 @@ use crate::workload::{PRODUCER_PAYLOAD_TYPE, producer_ssrc};
 use anyhow::{Context, Result, bail};
 use ch05_event_libraries::Driver;
 use serde::Serialize;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// What is compared.
 #[derive(Debug, Clone, Serialize)]
@@ -35,16 +35,17 @@ pub fn contenders() -> Result<(Vec<Contender>, Vec<String>)> {
             absent.push(format!("{driver}: {why}"));
             continue;
         }
-        let arguments = ["--driver", driver.name(), "--listen", ANY, "--quiet"];
+        let arguments = ["--driver", driver.name(), "--listen", ANY, "--quiet", COUNTS];
         contenders.push(Contender { name: driver.name().to_owned(), command: command(&chapter, &arguments) });
     }
-    let core = command(&sibling("forwarder-core")?, &["--listen", ANY]);
+    let core = command(&sibling("forwarder-core")?, &["--listen", ANY, COUNTS]);
     contenders.push(Contender { name: "core".to_owned(), command: core });
     contenders.push(Contender { name: "control".to_owned(), command: Vec::new() });
     Ok((contenders, absent))
 }
 
 const ANY: &str = "127.0.0.1:0";
+const COUNTS: &str = "--count-allocations";
 
 /// A program that cargo has built beside this one.
 fn sibling(name: &str) -> Result<PathBuf> {
@@ -68,24 +69,55 @@ pub struct Forwarder {
 }
 
 impl Forwarder {
-    fn start(contender: &Contender, core: Core) -> Result<Self> {
+    /// Starts it on a core.
+    ///
+    /// # Errors
+    /// It can't be started, or doesn't say where it listens.
+    pub fn start(contender: &Contender, core: Core) -> Result<(Self, Allocations)> {
         let (program, arguments) = contender.command.split_first().context("the control is no program")?;
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = pinned_to(core, || command.spawn()).with_context(|| format!("{program} can't be started"))?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let mut allocations = pipes.map(|(asks, answers)| Allocations { asks, answers: BufReader::new(answers) });
         let mut line = String::new();
-        if let Some(output) = child.stdout.take() {
-            BufReader::new(output).read_line(&mut line)?;
+        if let Some(allocations) = &mut allocations {
+            allocations.answers.read_line(&mut line)?;
         }
-        match line.split([' ', ';']).find_map(|word| word.trim().parse().ok()) {
-            Some(address) => Ok(Self { child, address }),
-            None => {
+        match (allocations, line.split([' ', ';']).find_map(|word| word.trim().parse().ok())) {
+            (Some(allocations), Some(address)) => Ok((Self { child, address }, allocations)),
+            _ => {
                 // It is of no use, whatever it does.
                 let _ = child.kill();
                 let _ = child.wait();
                 bail!("it says {line:?} instead of where it listens")
             }
         }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Asks a forwarder how often it has allocated.
+#[derive(Debug)]
+pub struct Allocations {
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Allocations {
+    /// How often so far.
+    ///
+    /// # Errors
+    /// It doesn't answer.
+    pub fn count(&mut self) -> Result<u64> {
+        let mut line = String::new();
+        self.asks.write_all(b"?").and_then(|()| self.answers.read_line(&mut line)).context("it has ended")?;
+        line.trim().parse().with_context(|| format!("it says {line:?} instead of how often it has allocated"))
     }
 }
 
@@ -110,18 +142,21 @@ impl Drop for Forwarder {
     }
 }
 
-/// A session with a contender.
+/// A session with a contender, and how to ask it for its allocations unless it is the control.
 ///
 /// # Errors
 /// Something can't be started, or the forwarder doesn't let the receiver's sockets join.
-pub fn session(contender: &Contender, case: Case, setting: Setting<'_>) -> Result<Session> {
+pub fn session(contender: &Contender, case: Case, setting: Setting<'_>) -> Result<(Session, Option<Allocations>)> {
     if contender.command.is_empty() {
-        return Session::control(case, setting);
+        return Ok((Session::control(case, setting)?, None));
     }
-    Session::with(case, setting, PRODUCER_PAYLOAD_TYPE, |receiver, _| {
-        let forwarder = Forwarder::start(contender, setting.cores.worker)?;
+    let mut asks = None;
+    let session = Session::with(case, setting, PRODUCER_PAYLOAD_TYPE, |receiver, _| {
+        let (forwarder, allocations) = Forwarder::start(contender, setting.cores.worker)?;
+        asks = Some(allocations);
         let () = receiver.ask(&Request::Join { forwarder: forwarder.address })?;
         let target = Target { address: forwarder.address, ssrc: producer_ssrc(0) };
         Ok((Box::new(forwarder), vec![target]))
-    })
+    })?;
+    Ok((session, asks))
 }

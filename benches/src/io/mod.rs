@@ -13,4 +13,5 @@
 pub mod cli;
 pub mod forwarder;
 pub mod plot;
+pub mod receiving;
 pub mod report;

@@ -1,6 +1,7 @@
 //! The results, as JSON for programs and as tables for the book.
 
 use super::forwarder::Contender;
+use super::receiving::Receiving;
 use crate::machine::Cores;
 use crate::measure::{Durations, Run};
 use crate::output;
@@ -10,8 +11,23 @@ use crate::traffic::Pattern;
 use anyhow::Result;
 use serde::Serialize;
 use stage::Machine;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::Path;
+
+/// A case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Place {
+    /// Bytes of a packet's UDP payload.
+    pub packet_len: usize,
+    /// How many get each packet.
+    pub subscribers: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1 to {}, {} bytes", self.subscribers, self.packet_len)
+    }
+}
 
 /// Everything there is to know of one invocation.
 #[derive(Debug, Serialize)]
@@ -20,8 +36,6 @@ pub struct Report {
     pub machine: Machine,
     /// Which process ran where.
     pub cores: Cores,
-    /// Bytes of a packet's UDP payload.
-    pub packet_len: usize,
     /// How packets came.
     pub pattern: Pattern,
     /// The loss that counts as none, 0 to 1.
@@ -34,6 +48,8 @@ pub struct Report {
     pub contenders: Vec<Contender>,
     /// Who, or what, could not, and why.
     pub absent: Vec<String>,
+    /// What receiving alone costs each contender.
+    pub receiving: Vec<ReceivingOutcome>,
     /// A contender in a case each, in the order of the tables.
     pub outcomes: Vec<Outcome>,
 }
@@ -48,6 +64,8 @@ pub struct Measured {
     pub calls_per_packet: Option<f64>,
     /// Why they were not counted.
     pub uncounted: Option<String>,
+    /// Allocations for each packet that arrived, at half load; none for the control.
+    pub allocations_per_packet: Option<f64>,
 }
 
 /// All runs of one contender in one case.
@@ -55,12 +73,15 @@ pub struct Measured {
 pub struct Outcome {
     /// Its name.
     pub contender: String,
-    /// How many got each packet.
-    pub subscribers: usize,
+    /// Its case.
+    #[serde(flatten)]
+    pub place: Place,
     /// Medians and spreads; none when a run has failed.
     pub summary: Option<Summary>,
     /// System calls a packet.
     pub calls_per_packet: Option<Spread>,
+    /// Allocations a packet.
+    pub allocations_per_packet: Option<Spread>,
     /// What was measured.
     pub runs: Vec<Measured>,
     /// What went wrong.
@@ -70,19 +91,72 @@ pub struct Outcome {
 impl Outcome {
     /// Of all its runs.
     #[must_use]
-    pub fn new(contender: String, subscribers: usize, results: Vec<Result<Measured, String>>) -> Self {
-        let (mut measured, mut failures) = (Vec::new(), Vec::new());
-        for result in results {
-            match result {
-                Ok(run) => measured.push(run),
-                Err(failure) => failures.push(failure),
-            }
-        }
+    pub fn new(contender: String, place: Place, results: Vec<Result<Measured, String>>) -> Self {
+        let (measured, failures) = divide(results);
         let runs: Vec<Run> = measured.iter().map(|measured| measured.run.clone()).collect();
         let summary = if failures.is_empty() { Summary::of(&runs) } else { None };
         let calls_per_packet = Spread::of(measured.iter().filter_map(|measured| measured.calls_per_packet));
-        Self { contender, subscribers, summary, calls_per_packet, runs: measured, failures }
+        let allocations_per_packet = Spread::of(measured.iter().filter_map(|measured| measured.allocations_per_packet));
+        Self { contender, place, summary, calls_per_packet, allocations_per_packet, runs: measured, failures }
     }
+}
+
+/// All runs of one contender that received only.
+#[derive(Debug, Serialize)]
+pub struct ReceivingOutcome {
+    /// Its name.
+    pub contender: String,
+    /// Bytes of a packet's UDP payload.
+    pub packet_len: usize,
+    /// What was measured.
+    pub runs: Vec<Receiving>,
+    /// What went wrong.
+    pub failures: Vec<String>,
+}
+
+impl ReceivingOutcome {
+    /// Of all its runs.
+    #[must_use]
+    pub fn new(contender: String, packet_len: usize, results: Vec<Result<Receiving, String>>) -> Self {
+        let (runs, failures) = divide(results);
+        Self { contender, packet_len, runs, failures }
+    }
+
+    fn row(&self) -> String {
+        let spread = |value: fn(&Receiving) -> f64| Spread::of(self.runs.iter().map(value));
+        let all = (
+            spread(|run| run.full.ns_per_packet),
+            spread(|run| run.half.ns_per_packet),
+            spread(|run| run.full.packets_per_second),
+            spread(|run| run.full.busy),
+            spread(|run| run.full.load_busy),
+        );
+        let (Some(full), Some(half), Some(rate), Some(busy), Some(load_busy)) = all else {
+            return format!("| {} | failed | | | | | |\n", self.contender);
+        };
+        let calls = Spread::of(self.runs.iter().filter_map(|run| run.calls_per_packet));
+        let cells = [
+            self.contender.clone(),
+            full.show(1.0, 0),
+            half.show(1.0, 0),
+            counted(calls),
+            counted(spread(|run| run.allocations_per_packet)),
+            rate.show(1e3, 0),
+            format!("{:.0} / {:.0} %", busy.median * 100.0, load_busy.median * 100.0),
+        ];
+        format!("| {} |\n", cells.join(" | "))
+    }
+}
+
+fn divide<T>(results: Vec<Result<T, String>>) -> (Vec<T>, Vec<String>) {
+    let (mut runs, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(run) => runs.push(run),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    (runs, failures)
 }
 
 impl Report {
@@ -90,18 +164,18 @@ impl Report {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.outcomes.iter().all(|outcome| outcome.failures.is_empty())
+            && self.receiving.iter().all(|outcome| outcome.failures.is_empty())
     }
 
-    /// Each number of subscribers once, in the order in which they were run.
+    /// Each case once, in the order in which they were run.
     #[must_use]
-    pub fn cases(&self) -> Vec<usize> {
-        let mut cases: Vec<usize> = Vec::new();
-        for outcome in &self.outcomes {
-            if !cases.contains(&outcome.subscribers) {
-                cases.push(outcome.subscribers);
-            }
-        }
-        cases
+    pub fn places(&self) -> Vec<Place> {
+        distinct(self.outcomes.iter().map(|outcome| outcome.place))
+    }
+
+    fn lengths(&self) -> Vec<usize> {
+        let receiving = self.receiving.iter().map(|outcome| outcome.packet_len);
+        distinct(self.outcomes.iter().map(|outcome| outcome.place.packet_len).chain(receiving))
     }
 
     /// Writes PATH.json and PATH.md.
@@ -112,48 +186,87 @@ impl Report {
         output::write(path, self, &[("md", self.markdown())])
     }
 
-    /// A table for each number of subscribers.
+    /// A table for each case, those of the first length in sight and the others folded.
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "{}. Packets of {} bytes, {} load; medians of {} repetitions, the smallest and the greatest in brackets.\n",
+            "{}. Load: {}; medians of {} repetitions, the smallest and the greatest in brackets.\n",
             self.machine.summary(),
-            self.packet_len,
             self.pattern.name(),
             self.repetitions,
         );
-        for subscribers in self.cases() {
-            text += &format!(
-                "\n**1 to {subscribers}**\n\n\
-                 | driver | CPU ns a packet | at half load | system calls a packet | thousand packets/s | busy: it / the load | \
-                 µs at half load: p50 / p99 / p99.9 |\n|---|--:|--:|--:|--:|--:|--:|\n"
-            );
-            for outcome in self.outcomes.iter().filter(|outcome| outcome.subscribers == subscribers) {
-                text += &row(outcome);
-            }
+        for (index, packet_len) in self.lengths().into_iter().enumerate() {
+            let tables = self.tables(packet_len);
+            // Writing to a String doesn't fail.
+            let _ = if index == 0 {
+                write!(text, "\nPackets of {packet_len} bytes:\n{tables}")
+            } else {
+                write!(text, "\n<details><summary>Packets of {packet_len} bytes</summary>\n{tables}\n</details>\n")
+            };
         }
         for absent in &self.absent {
-            // Writing to a String doesn't fail.
             let _ = write!(text, "\nNot measured: {absent}.\n");
         }
         for outcome in &self.outcomes {
             for failure in &outcome.failures {
-                let _ = write!(text, "\nFailed: {}, 1 to {}: {failure}.\n", outcome.contender, outcome.subscribers);
+                let _ = write!(text, "\nFailed: {}, {}: {failure}.\n", outcome.contender, outcome.place);
             }
+        }
+        for outcome in &self.receiving {
+            for failure in &outcome.failures {
+                let _ = write!(
+                    text,
+                    "\nFailed: {}, receiving {} bytes: {failure}.\n",
+                    outcome.contender, outcome.packet_len
+                );
+            }
+        }
+        text
+    }
+
+    fn tables(&self, packet_len: usize) -> String {
+        let mut text = String::new();
+        let mut receiving = self.receiving.iter().filter(|outcome| outcome.packet_len == packet_len).peekable();
+        if receiving.peek().is_some() {
+            text += "\n**1 to 0**: received, and sent to nobody\n\n\
+                 | driver | CPU ns a packet | at half load | system calls a packet | allocations a packet | thousand packets/s | \
+                 busy: it / the load |\n|---|--:|--:|--:|--:|--:|--:|\n";
+            receiving.for_each(|outcome| text += &outcome.row());
+        }
+        for place in self.places().into_iter().filter(|place| place.packet_len == packet_len) {
+            let _ = write!(
+                text,
+                "\n**1 to {}**\n\n\
+                 | driver | CPU ns a packet | at half load | system calls a packet | allocations a packet | thousand packets/s | \
+                 busy: it / the load | µs at half load: p50 / p99 / p99.9 |\n|---|--:|--:|--:|--:|--:|--:|--:|\n",
+                place.subscribers
+            );
+            self.outcomes.iter().filter(|outcome| outcome.place == place).for_each(|outcome| text += &row(outcome));
         }
         text
     }
 }
 
+fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut distinct = Vec::new();
+    for one in all {
+        if !distinct.contains(&one) {
+            distinct.push(one);
+        }
+    }
+    distinct
+}
+
 fn row(outcome: &Outcome) -> String {
-    let Some(summary) = &outcome.summary else { return format!("| {} | failed | | | | | |\n", outcome.contender) };
+    let Some(summary) = &outcome.summary else { return format!("| {} | failed | | | | | | |\n", outcome.contender) };
     let at_least = if summary.load_limited { "≥ " } else { "" };
     let microseconds = |spread: Option<Spread>| spread.map_or("-".to_owned(), |spread| format!("{:.0}", spread.median));
     let cells = [
         outcome.contender.clone(),
         summary.ns_full.show(1.0, 0),
         summary.ns_half.show(1.0, 0),
-        outcome.calls_per_packet.map_or("-".to_owned(), |calls| digits(calls.median)),
+        counted(outcome.calls_per_packet),
+        counted(outcome.allocations_per_packet),
         format!("{at_least}{}", summary.packets_per_second.show(1e3, 0)),
         format!("{:.0} / {:.0} %", summary.worker_busy.median * 100.0, summary.load_busy.median * 100.0),
         [summary.p50, summary.p99, summary.p999].map(microseconds).join(" / "),
@@ -161,7 +274,13 @@ fn row(outcome: &Outcome) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// Enough digits to tell small numbers apart.
-fn digits(value: f64) -> String {
-    if value < 0.1 { format!("{value:.3}") } else { format!("{value:.2}") }
+/// With enough digits to tell small numbers apart.
+fn counted(spread: Option<Spread>) -> String {
+    match spread.map(|spread| spread.median) {
+        None => "-".to_owned(),
+        Some(0.0) => "0".to_owned(),
+        Some(..0.0005) => "< 0.001".to_owned(),
+        Some(value @ ..0.1) => format!("{value:.3}"),
+        Some(value) => format!("{value:.2}"),
+    }
 }
