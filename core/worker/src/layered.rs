@@ -33,6 +33,9 @@ use crate::rtp_parameters;
 const MIN_ACTIVE: Duration = Duration::from_millis(2000);
 /// After the bandwidth has forced it down, a consumer stays below for so long.
 const DOWNGRADE_PAUSE: Duration = Duration::from_secs(10);
+/// What is sent already may take so much more than there is, in hundredths, before it is given up: rates of layers swing, and
+/// nobody likes a picture that does.
+const KEPT_EXCESS: u64 = 110;
 /// Going down within that time of the beginning is no sign of narrow bandwidth.
 const MIN_SENDING: Duration = Duration::from_secs(8);
 
@@ -264,11 +267,14 @@ impl Layered {
         self.share = Some(None);
     }
 
-    /// Takes one step up, if `available` bits per second suffice for it. Returns what the step costs, of that; 0 if none
-    /// was taken.
+    /// Takes one step up, if `available` bits per second suffice for it, or nearly so and it is a step to what is sent
+    /// already. Returns what the step costs; 0 if none was taken.
     pub fn take(&mut self, now: Instant, producer: &mut Producer, available: u64) -> u64 {
         let Some((layers, cost)) = self.next_step(now, producer) else { return 0 };
-        if cost > available {
+        let is_kept =
+            self.target.is_some_and(|target| (layers.spatial, layers.temporal) <= (target.spatial, target.temporal));
+        let enough = if is_kept { available.saturating_mul(KEPT_EXCESS) / 100 } else { available };
+        if cost > enough {
             return 0;
         }
         self.share = Some(Some(layers));
@@ -485,7 +491,7 @@ mod tests {
                 0 => return (steps, layered.end_share(now)),
                 used => steps.push(used),
             }
-            available -= steps.last().expect("one was pushed");
+            available = available.saturating_sub(*steps.last().expect("one was pushed"));
         }
     }
 
@@ -505,6 +511,13 @@ mod tests {
         let some = share(&mut layered, now, &mut producer, 420_000);
         assert_eq!(some, (vec![100_000, 50_000, 250_000], Some(Layers { spatial: 1, temporal: 0 })));
         assert_eq!(share(&mut layered, now, &mut producer, 99_999), (vec![], None));
+        // What is sent already is kept with a tenth less.
+        layered.set_target(now, Some(Layers { spatial: 1, temporal: 0 }));
+        let kept = share(&mut layered, now, &mut producer, 380_000);
+        assert_eq!(kept, (vec![100_000, 50_000, 250_000], Some(Layers { spatial: 1, temporal: 0 })));
+        let given_up = share(&mut layered, now, &mut producer, 370_000);
+        assert_eq!(given_up, (vec![100_000, 50_000], Some(Layers { spatial: 0, temporal: 1 })));
+        layered.set_target(now, None);
         assert_eq!(layered.desired_bitrate(now, &mut producer), 600_000);
         // Not more than is preferred, and nothing of what does not come any more.
         layered.prefer(PreferredLayers { spatial_layer: 0, temporal_layer: Some(0) });

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sfu_proto::rtcp::{
     self, FeedbackBuilder, Ntp, Packet, ReportBlock, SenderInfo, XrBlock, write_rrtr, write_sender_report,
 };
+use sfu_proto::rtp::AbsSendTime;
 use sfu_proto::srtp::{Backend, Sender, Suite};
 
 const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
@@ -224,6 +225,39 @@ fn a_bound_of_the_incoming_bit_rate_is_told_and_lifted() {
             _ => None,
         });
     }
+}
+
+#[test]
+fn a_sender_whose_packets_tell_when_they_were_sent_is_told_how_much_gets_through() {
+    let produce = negotiated(produce("p"), &[(ABS_SEND_TIME, 3)], json!({"type": "goog-remb"}));
+    let mut scene = Scene::with(produce, consume("c", "p"));
+    let start = Instant::now();
+    // The packets say when they were sent. Later they say that it was in less time than it was: so a queue grows.
+    let (mut told, mut last, mut slow_since) = (None, u64::MAX, None);
+    let mut number = 0_u16;
+    while told.is_none_or(|told| last > told / 2) {
+        assert!(start.elapsed() < 2 * PATIENCE, "told {told:?}, then {last}");
+        let now = start.elapsed();
+        let sent = slow_since.map_or(now, |since| since + (now - since) * 2 / 5);
+        let packet = rtp(SENT_PT, number, 0, SENT_SSRC, &vp8(number == 0, 0));
+        scene.sender.send(scene.inlet, &rtp_with(&[(3, &AbsSendTime::from_duration(sent).encode())], &packet));
+        number += 1;
+        scene.sender.socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        let mut buffer = [0; 2048];
+        while let Ok(length) = scene.sender.socket.recv(&mut buffer) {
+            for packet in rtcp::packets(&buffer[..length]) {
+                let Ok(Packet::Remb(remb)) = packet else { continue };
+                assert_eq!(remb.ssrcs().collect::<Vec<_>>(), [SENT_SSRC]);
+                last = remb.bitrate;
+                told.get_or_insert(last);
+                slow_since.get_or_insert(now);
+            }
+        }
+    }
+    assert!(told.is_some_and(|told| (500_000..1_500_000).contains(&told)), "what is assumed at first: {told:?}");
+    let stat = &scene.worker.ask("transport.getStats", "in", Value::Null)[0];
+    let available = stat["availableIncomingBitrate"].as_u64().unwrap();
+    assert!(available <= last, "{available} of {last}");
 }
 
 /// A consumer without RTX whose packets carry a send time and a transport-wide number.

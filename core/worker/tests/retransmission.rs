@@ -39,6 +39,38 @@ fn a_receivers_nack_is_answered_by_rtx_from_the_stored_packet() {
 }
 
 #[test]
+fn of_more_than_the_path_takes_the_newest_are_sent_again() {
+    const ABS_SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+    let mut consume = consume("c", "p");
+    consume["rtpParameters"]["headerExtensions"] = json!([{"uri": ABS_SEND_TIME, "id": 4}]);
+    consume["rtpParameters"]["codecs"][0]["rtcpFeedback"].as_array_mut().unwrap().push(json!({"type": "goog-remb"}));
+    let mut scene = Scene::with(produce("p"), consume);
+    let received: Vec<u16> = (0..150)
+        .map(|index| {
+            scene.send(index, &vp8(index == 0, 0));
+            sequence(&scene.receiver.receive_rtp())
+        })
+        .collect();
+    let mut feedback = Vec::new();
+    rtcp::write_remb(&mut feedback, 4242, 30_000, &[RECEIVED_SSRC]);
+    rtcp::write_nack(&mut feedback, 4242, RECEIVED_SSRC, &received);
+    scene.receiver.send(scene.outlet, &feedback);
+    scene.worker.ask("consumer.getStats", "c", Value::Null);
+    let first = scene.receiver.receive_rtp();
+    scene.worker.dump();
+    let again: Vec<u16> = std::iter::once(first)
+        .chain(scene.receiver.drain_rtp())
+        .filter(|packet| ssrc(packet) == RECEIVED_RTX_SSRC)
+        .map(|packet| u16::from_be_bytes([payload(&packet)[0], payload(&packet)[1]]))
+        .collect();
+    // 12 kB may always be sent again, and a packet is 212 bytes and an extension.
+    assert!((50..60).contains(&again.len()), "{}", again.len());
+    assert_eq!(again, received[received.len() - again.len()..], "in the order in which they were sent");
+    let stats = scene.worker.ask("consumer.getStats", "c", Value::Null);
+    assert_eq!(stats[0]["packetsRetransmitted"], again.len(), "{stats}");
+}
+
+#[test]
 fn a_nack_for_what_was_never_sent_gets_nothing() {
     let mut scene = Scene::new();
     scene.send(1, &vp8(true, 1));

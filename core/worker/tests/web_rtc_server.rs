@@ -200,6 +200,36 @@ fn a_peer_that_goes_on_as_anothers_takes_its_address_along() {
 }
 
 #[test]
+fn a_transport_that_closes_leaves_its_addresses_to_nobody() {
+    let (mut worker, udp, tcp) = server();
+    let dump = transport_on(&mut worker, "a", json!({}));
+    let peer = Peer::new();
+    let mut link = Udp { peer: &peer, to: udp };
+    nominate(&mut link, &dump["iceParameters"]);
+    let mut connection = Tcp::connect(tcp);
+    nominate(&mut connection, &dump["iceParameters"]);
+    assert_eq!(tuples(&mut worker), ["a", "a"]);
+    worker.ask("router.closeTransport", "router of a", json!({"transportId": "a"}));
+    // Whoever comes next takes its place in the worker, but is known by nothing of it.
+    let next = transport_on(&mut worker, "b", json!({}));
+    assert_eq!(tuples(&mut worker), [""; 0]);
+    let before = worker.ask("transport.getStats", "b", Value::Null)[0]["bytesReceived"].clone();
+    for datagram in
+        [vec![22, 254, 253, 0, 0], check(&dump["iceParameters"], text(&dump["iceParameters"], "password"), true)]
+    {
+        link.send(&datagram);
+    }
+    // A good one by another path shows that those before it have been handled.
+    let mut connection = Tcp::connect(tcp);
+    nominate(&mut connection, &next["iceParameters"]);
+    let stat = &worker.ask("transport.getStats", "b", Value::Null)[0];
+    assert_eq!((stat["iceSelectedTuple"]["protocol"].clone(), before), (json!("tcp"), json!(0)), "{stat}");
+    assert_eq!(tuples(&mut worker), ["b"]);
+    nominate(&mut link, &next["iceParameters"]);
+    assert_eq!(tuples(&mut worker), ["b", "b"]);
+}
+
+#[test]
 fn strangers_make_no_state() {
     let (mut worker, udp, tcp) = server();
     let dump = transport_on(&mut worker, "t", json!({}));

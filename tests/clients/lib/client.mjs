@@ -256,10 +256,11 @@ export class Client {
 
   // Receives what `producer`, of any client or of the library, sends. `options` are those of Transport.consume() in the
   // library. As an application does, the server's side starts paused and is resumed when the page is ready, unless
-  // `options` have `paused`.
-  async consume(producer, options = {}) {
+  // `options` have `paused`. `without` are URIs of header extensions that the page shall seem not to know.
+  async consume(producer, { without = [], ...options } = {}) {
     const transport = this.recv ?? (await this.transport("recv"));
     const rtpCapabilities = await this.page.evaluate(() => window.client.device.recvRtpCapabilities);
+    rtpCapabilities.headerExtensions = rtpCapabilities.headerExtensions.filter(({ uri }) => !without.includes(uri));
     const server = await transport.server.consume({ producerId: producer.id, rtpCapabilities, paused: true, ...options });
     const { id, producerId, kind, rtpParameters } = server;
     const consume = ({ transportId, parameters }) => window.client.consume(transportId, parameters);

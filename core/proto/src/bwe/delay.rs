@@ -6,6 +6,13 @@ use super::rate_control::{Path, RateControl};
 use super::throughput::Throughput;
 use super::trendline::{Trendline, Usage};
 
+/// Where less than this part of the bitrate is sent, and at least this part of that arrives, what arrives is not all that the
+/// path takes. Windows of half a second see both through the few frames that are in them.
+const USED: f64 = 0.65;
+const GOT_THROUGH: f64 = 0.6;
+/// A queue that is longer than this, in milliseconds, is no chance.
+const LONG_QUEUE: f64 = 50.0;
+
 #[derive(Clone, Debug)]
 pub(super) struct DelayControl {
     groups: Groups,
@@ -33,14 +40,20 @@ impl DelayControl {
         }
     }
 
-    /// Draws conclusions from the packets since the last time. Returns whether the bitrate was decreased.
-    pub fn update(&mut self, now: i64, application_limited: bool) -> bool {
-        let usage = self.usage();
+    /// Draws conclusions from the packets since the last time, in which so many bit/s were `sent`. A queue that is only
+    /// `our_burst` is left to empty. Returns whether the bitrate was decreased.
+    pub fn update(&mut self, now: i64, sent: f64, application_limited: bool, our_burst: bool) -> bool {
+        let usage = match self.usage() {
+            Usage::Overuse if our_burst => Usage::Underuse,
+            usage => usage,
+        };
         let throughput = match usage {
             Usage::Overuse => self.throughput.recent_bitrate(),
             _ => self.throughput.bitrate(),
         };
-        self.rate.update(now, &Path { usage, throughput, queue: self.trendline.queue(), application_limited })
+        let got_through = self.throughput.bitrate().is_some_and(|bitrate| bitrate >= sent * GOT_THROUGH);
+        let unused = sent < self.rate.bitrate() * USED && got_through && self.queue() < LONG_QUEUE;
+        self.rate.update(now, &Path { usage, throughput, queue: self.trendline.queue(), application_limited, unused })
     }
 
     pub fn usage(&self) -> Usage {

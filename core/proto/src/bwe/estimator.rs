@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::burst::Burst;
 use super::delay::DelayControl;
+use super::filler::Filler;
 use super::loss::LossControl;
 use super::probe::{ProbeResult, Prober, Purpose};
 use super::sent::{News, SentHistory};
@@ -11,41 +13,50 @@ use crate::rtcp::transport_cc::TICK_MICROS;
 use crate::rtcp::{LossHistory, TransportCc};
 use crate::stream::RateCounter;
 
-/// Below this share of the estimate the sender is limited by what it has to send; above the other one it is not.
+/// Below this share of the estimate the sender is limited by what it has to send (libwebrtc); above the other one it is not
+/// (cases: no flapping between the two).
 const LIMITED: f64 = 0.65;
 const NOT_LIMITED: f64 = 0.75;
-/// If that lasts so long, in microseconds.
+/// If that lasts so long, in microseconds (cases: pause and resume).
 const LIMITED_TIME: i64 = 1_000_000;
-/// The bitrates tried at first, as multiples of the one to begin with.
+/// The bitrates tried at first, as multiples of the one to begin with (libwebrtc).
 const FIRST_PROBES: [f64; 2] = [3.0, 6.0];
-/// A probe that gets so much of what was tried is followed by one of twice as much.
+/// A probe that gets so much of what was tried is followed by one of twice as much (libwebrtc).
 const FURTHER: f64 = 0.7;
-/// What is tried beyond an estimate that is used in full, and how often, in microseconds.
+/// What is tried beyond an estimate that is used in full, and how often, in microseconds (cases: variable capacity).
 const GROWTH: f64 = 1.5;
 const GROWTH_INTERVAL: i64 = 2_000_000;
 /// A growth that is followed by a decrease within this time (in microseconds) was someone else's share: the next one is tried
-/// after twice the time, up to so many times the usual one, until nothing was taken back for long enough.
+/// after twice the time, up to so many times the usual one, until nothing was taken back for long enough (cases: competing
+/// flows).
 const KEPT: i64 = 2_500_000;
 const FORGIVEN: i64 = 15_000_000;
 const MAX_PATIENCE: i64 = 2;
 /// How long the media show that the path takes what a probe has found, besides a round trip, before more is tried; in
-/// microseconds; and how long packets may wait then, in milliseconds.
+/// microseconds; and how long packets may wait then, in milliseconds (cases: the wait in the queue).
 const SETTLING: i64 = 200_000;
 const SHORT_QUEUE: f64 = 40.0;
-/// What is tried beyond an estimate that is not used, and how often, in microseconds.
+/// What is tried beyond an estimate that is not used (libwebrtc), and how often, in microseconds: a capacity that is back is
+/// to be noticed within 5 s, and raised in two or three steps then.
 const UNUSED: f64 = 2.0;
-const UNUSED_INTERVAL: i64 = 5_000_000;
+const UNUSED_INTERVAL: i64 = 3_000_000;
+/// When nothing has been answered for so long, because nothing is sent, what was known of the queue is no longer so; and
+/// nothing but probes can bring the media back, so they come more often; in microseconds. A cluster at the bottom of the
+/// scale is a kilobyte or so.
+const STALE: i64 = 1_000_000;
+const STALE_INTERVAL: i64 = 1_000_000;
 /// A fall to less than this share of the estimate is probed for recovery, at this share of what was there, when the delay
-/// has been steady for a while and the fall is not too long ago; in microseconds.
+/// has been steady for a while and the fall is not too long ago, in microseconds (libwebrtc; the steady time by the cases).
 const LARGE_FALL: f64 = 0.66;
 const RECOVERY: f64 = 0.85;
 const STEADY: i64 = 1_000_000;
 const MAX_RECOVERY: i64 = 5_000_000;
-/// Of what a probe of a full path shows is kept.
+/// Of what a probe of a full path shows is kept (libwebrtc).
 const FULL_SHARE: f64 = 0.95;
-/// How much more than desired is probed for.
+/// How much more than desired is probed for: the rates of layers swing by about that.
 const DESIRED_MARGIN: f64 = 1.1;
-/// Without feedback for so long the estimate goes down, in steps; in microseconds.
+/// Without feedback for so long the estimate goes down, in steps; in microseconds. Feedback that is lost once or twice is not
+/// that long; a path that is gone takes the estimate down to nothing in some ten seconds.
 const SILENCE: i64 = 1_500_000;
 const SILENCE_STEP: i64 = 500_000;
 const SILENCE_DECREASE: f64 = 0.8;
@@ -76,7 +87,10 @@ pub struct Estimator {
     delay: DelayControl,
     loss: LossControl,
     prober: Prober,
+    /// What takes the place of most probing where there is only a bound.
+    filler: Option<Filler>,
     sent: SentHistory,
+    burst: Burst,
     sent_rate: RateCounter,
     application_limited: bool,
     limited_since: Option<i64>,
@@ -87,6 +101,8 @@ pub struct Estimator {
     has_feedback: bool,
     /// Since when packets have been sent without any feedback.
     unanswered: Option<i64>,
+    /// When feedback last came.
+    answered: Option<i64>,
     /// The smoothed round trip, in microseconds; it includes the time until feedback is sent.
     round_trip: Option<f64>,
     /// What feedback has said of loss, as it was said: packets that came late count as lost.
@@ -118,7 +134,9 @@ impl Estimator {
             delay: DelayControl::new(start),
             loss: LossControl::new(start),
             prober: Prober::default(),
+            filler: None,
             sent: SentHistory::default(),
+            burst: Burst::default(),
             sent_rate: RateCounter::new(Duration::from_millis(500)),
             application_limited: false,
             limited_since: None,
@@ -126,6 +144,7 @@ impl Estimator {
             remb: None,
             has_feedback: false,
             unanswered: None,
+            answered: None,
             round_trip: None,
             reported_loss: LossHistory::default(),
             steady: None,
@@ -137,6 +156,11 @@ impl Estimator {
             patience: 1,
             fall: None,
         }
+    }
+
+    /// The same, for a receiver that tells nothing but its bound.
+    pub fn by_remb(now: Instant, bounds: Bounds) -> Estimator {
+        Estimator { filler: Some(Filler::default()), ..Estimator::new(now, bounds) }
     }
 
     /// Sets other bounds. The bitrate to begin with counts only until feedback has come.
@@ -159,19 +183,38 @@ impl Estimator {
     /// A packet of `size` bytes (with its RTP header, without what carries it) was sent under a transport-wide sequence
     /// number. Numbers follow each other.
     pub fn handle_sent(&mut self, now: Instant, number: u16, size: usize) {
+        if self.filler.is_some() {
+            return self.handle_sent_unnumbered(now, size);
+        }
         let at = self.micros(now);
         self.sent_rate.add(now, size);
         let cluster = self.prober.handle_sent(at, size);
-        self.sent.push(number, at, size, cluster);
+        let backlog = self.burst.handle_sent(at, size, self.target());
+        self.sent.push(number, at, size, cluster, backlog);
         self.unanswered.get_or_insert(at);
+    }
+
+    /// A packet of `size` bytes was sent without such a number. It counts only where the receiver tells nothing but its
+    /// bound.
+    pub fn handle_sent_unnumbered(&mut self, now: Instant, size: usize) {
+        let (at, target, wants_more) = (self.micros(now), self.target(), self.wants_more());
+        if let Some(filler) = &mut self.filler {
+            if !wants_more {
+                filler.rest(at);
+            }
+            filler.handle_sent(at, size, target);
+            self.prober.handle_sent(at, size);
+        }
     }
 
     /// The receiver told what became of packets.
     pub fn handle_feedback(&mut self, now: Instant, feedback: &TransportCc<'_>) {
+        if self.filler.is_some() {
+            return;
+        }
         let at = self.micros(now);
         let shift = self.follow_clock(feedback.reference_time);
-        let (mut received, mut lost) = (0, 0);
-        let mut newest = None;
+        let (mut newest, mut backlog) = (None, 0);
         let (mut reported, mut not_received) = (0, 0);
         for status in feedback.statuses() {
             reported += 1;
@@ -179,7 +222,7 @@ impl Estimator {
             let arrival = status.arrival.map(|ticks| (ticks + shift) * TICK_MICROS);
             match self.sent.report(status.sequence_number, arrival.is_some()) {
                 Some(News::Missing(packet)) => {
-                    lost += 1;
+                    self.loss.handle_packet(packet.at, false);
                     if let Some(cluster) = packet.cluster {
                         self.prober.handle_report(cluster, packet.at, packet.size, None);
                     }
@@ -187,15 +230,16 @@ impl Estimator {
                 Some(News::Received(packet, was_missing)) => {
                     let Some(arrival) = arrival else { continue };
                     if was_missing {
-                        self.loss.handle_late();
+                        self.loss.handle_late(packet.at);
                     } else {
-                        received += 1;
+                        self.loss.handle_packet(packet.at, true);
                         if let Some(cluster) = packet.cluster {
                             self.prober.handle_report(cluster, packet.at, packet.size, Some(arrival));
                         }
                     }
                     self.delay.handle_packet(packet.at, arrival, packet.size as usize);
                     newest = newest.max(Some(packet.at));
+                    backlog = backlog.max(packet.backlog);
                 }
                 None => {}
             }
@@ -207,7 +251,9 @@ impl Estimator {
         if let Some(newest) = newest {
             self.measure_round_trip((at - newest) as f64);
         }
-        self.loss.handle_packets(received, lost);
+        self.answered = Some(at);
+        let grows = self.delay.usage() == Usage::Overuse;
+        self.burst.handle_feedback(backlog, self.delay.queue(), grows);
         self.update(now);
     }
 
@@ -218,7 +264,11 @@ impl Estimator {
             let bitrate = self.bounds.clamp(bitrate as f64);
             self.set_target(bitrate);
         }
-        self.plan(self.micros(now));
+        let at = self.micros(now);
+        if let Some(filler) = &mut self.filler {
+            filler.handle_bound(at, bitrate as f64);
+        }
+        self.plan(at);
     }
 
     /// Does what has become due.
@@ -239,14 +289,17 @@ impl Estimator {
     /// When [`Estimator::handle_timeout`] is to be called and [`Estimator::poll_padding`] asked.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let silence = self.unanswered.filter(|_| self.has_feedback).map(|since| since + SILENCE);
-        let deadline = [self.prober.due(), silence].into_iter().flatten().min()?;
+        let deadline =
+            [self.prober.due(), self.filler_due(), silence, self.stale_probe()].into_iter().flatten().min()?;
         Some(self.epoch + Duration::from_micros(u64::try_from(deadline).unwrap_or(0)))
     }
 
     /// The size in bytes of a packet of padding to send now, if one is due. Call it after each has been sent until it
     /// returns `None`.
     pub fn poll_padding(&self, now: Instant) -> Option<usize> {
-        self.prober.poll_padding(self.micros(now))
+        let at = self.micros(now);
+        let fill = self.filler_due().filter(|due| *due <= at).map(|_| Filler::size(self.target()));
+        self.prober.poll_padding(at).or(fill)
     }
 
     /// How much may be sent, in bit/s, with headers, padding and retransmissions.
@@ -315,7 +368,8 @@ impl Estimator {
     fn update(&mut self, now: Instant) {
         let at = self.micros(now);
         let before = self.target();
-        let share = self.sent_rate.bitrate(now) as f64 / before;
+        let sent = self.sent_rate.bitrate(now) as f64;
+        let share = sent / before;
         if share < if self.application_limited { NOT_LIMITED } else { LIMITED } {
             // The media take a while to follow an estimate that has just been raised.
             let since = *self.limited_since.get_or_insert(at);
@@ -324,7 +378,7 @@ impl Estimator {
             (self.limited_since, self.application_limited) = (None, false);
         }
         let was_kept = self.grown.is_none();
-        let decreased = self.delay.update(at, self.application_limited);
+        let decreased = self.delay.update(at, sent, self.application_limited, self.burst.explains_queue());
         if let Some(when) = self.grown {
             if decreased {
                 self.patience = (self.patience * 4).min(MAX_PATIENCE);
@@ -336,6 +390,9 @@ impl Estimator {
         if self.taken_back.is_some_and(|when| at - when > FORGIVEN) {
             self.patience = 1;
         }
+        if decreased {
+            self.loss.handle_decrease(at);
+        }
         self.loss.update(at, before, self.delay.queue());
         // Neither runs away from what the other one allows.
         let bounded = |bitrate: f64| bitrate.clamp(self.bounds.min as f64, self.bounds.max as f64);
@@ -343,7 +400,7 @@ impl Estimator {
         self.delay.rate.set_bitrate(by_delay.min(by_loss));
         self.loss.set_bitrate(by_loss);
         match self.delay.usage() {
-            Usage::Overuse => self.steady = None,
+            Usage::Overuse if !self.burst.explains_queue() => self.steady = None,
             _ => _ = self.steady.get_or_insert(at),
         }
         let after = self.target();
@@ -395,9 +452,15 @@ impl Estimator {
         if self.desired <= target || !self.prober.is_idle() {
             return;
         }
-        if !self.started_probing {
-            self.started_probing = true;
+        // What is known of the capacity already need not be tried.
+        if !std::mem::replace(&mut self.started_probing, true) && self.delay.rate.decreased().is_none() {
             FIRST_PROBES.iter().for_each(|factor| self.probe(at, Purpose::Start, factor * target));
+            return;
+        }
+        if let Some(due) = self.stale_probe().filter(|_| self.is_stale(at)) {
+            if at >= due {
+                self.probe(at, Purpose::Unused, UNUSED * target);
+            }
             return;
         }
         let Some(steady) = self.steady.map(|since| at - since) else { return };
@@ -430,6 +493,27 @@ impl Estimator {
         if steady >= STEADY && short_queue && since_probe.min(since_decrease) >= interval {
             self.probe(at, purpose, factor * target);
         }
+    }
+
+    /// Whether more than there is would be of use.
+    fn wants_more(&self) -> bool {
+        self.desired.min(self.bounds.max as f64) > self.target()
+    }
+
+    /// When a packet is due that fills up to the receiver's bound. A cluster goes first.
+    fn filler_due(&self) -> Option<i64> {
+        self.filler.as_ref().filter(|_| self.wants_more() && self.prober.due().is_none())?.due()
+    }
+
+    fn is_stale(&self, at: i64) -> bool {
+        self.answered.is_some_and(|when| at - when >= STALE)
+    }
+
+    /// When to probe if nothing is answered until then.
+    fn stale_probe(&self) -> Option<i64> {
+        let answered = self.answered.filter(|_| self.wants_more() && self.prober.is_idle())?;
+        let probed = self.last_probe.map_or(i64::MIN, |when| when + STALE_INTERVAL);
+        Some(probed.max(answered + STALE))
     }
 
     /// Probes for so much, if it is wanted and more than there is.

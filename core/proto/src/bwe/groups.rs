@@ -3,11 +3,11 @@
 //! A frame of video leaves as a burst, and its packets queue behind each other at the bottleneck: between two of them
 //! the delay says more about the burst than about congestion. So the delay is compared between whole bursts.
 
-/// Packets sent within this of a group's first belong to it, in microseconds.
+/// Packets sent within this of a group's first belong to it, in microseconds (draft, burst_time).
 const BURST: i64 = 5_000;
-/// How long a group may go on by packets that arrive in a bunch, in microseconds.
+/// How long a group may go on by packets that arrive in a bunch, in microseconds (libwebrtc).
 const MAX_BUNCH: i64 = 100_000;
-/// An arrival this far from what the send times say is another clock, in microseconds.
+/// An arrival this far from what the send times say is another clock, in microseconds (libwebrtc).
 const CLOCK_JUMP: i64 = 3_000_000;
 
 /// How one group differs from the one before, in microseconds.

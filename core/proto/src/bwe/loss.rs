@@ -1,23 +1,25 @@
 //! The bitrate that the losses allow (draft-ietf-rmcat-gcc-02 section 6), with a memory of losses that did not go away
 //! when less was sent: a lossy radio link is not congested.
 
-/// Packets that a ratio is taken over, at least, and the time, in microseconds.
+/// Packets that a ratio is taken over, at least (libwebrtc), and the time, in microseconds: a round trip and what feedback
+/// takes, so that a decrease shows before the next (cases).
 const LEAST_PACKETS: u32 = 20;
 const MIN_TIME: i64 = 400_000;
-/// Below this ratio the bitrate may grow; above the other one it goes down.
+/// Below this ratio the bitrate may grow; above the other one it goes down (draft).
 const LOW: f64 = 0.02;
 const HIGH: f64 = 0.10;
-/// Growth per second.
+/// Growth per second (libwebrtc).
 const INCREASE: f64 = 1.08;
 /// The least smoothed ratio of the last one to two periods of this length (in microseconds) is a property of the path: it was
-/// there whatever was sent. At most so much is taken for that, or a path that throws away what is too much would be.
+/// there whatever was sent. At most so much is taken for that, or a path that throws away what is too much would be. (Cases:
+/// random and bursty losses, a short queue.)
 const PERIOD: i64 = 4_000_000;
 const MAX_INHERENT: f64 = 0.06;
-/// How much a new ratio counts for the smoothed one.
+/// How much a new ratio counts for the smoothed one (cases).
 const WEIGHT: f64 = 0.3;
-/// A ratio that goes beyond the usual one by less than this part of it is no news.
+/// A ratio that goes beyond the usual one by less than this part of it is no news (cases).
 const SPREAD: f64 = 0.25;
-/// A queue as long as this, in milliseconds, is congestion whatever the losses do.
+/// A queue as long as this, in milliseconds, is congestion whatever the losses do (cases).
 const LONG_QUEUE: f64 = 80.0;
 
 /// The bitrate that the losses allow.
@@ -32,6 +34,8 @@ pub(super) struct LossControl {
     least: (f64, f64),
     period: i64,
     ratio: f64,
+    /// When less was last sent than before.
+    decreased: Option<i64>,
 }
 
 impl LossControl {
@@ -46,6 +50,7 @@ impl LossControl {
             least: (1.0, 1.0),
             period: 0,
             ratio: 0.0,
+            decreased: None,
         }
     }
 
@@ -64,16 +69,31 @@ impl LossControl {
         self.bitrate = bitrate;
     }
 
-    /// Packets were reported.
-    pub fn handle_packets(&mut self, received: u32, lost: u32) {
-        self.received = self.received.saturating_add(received);
-        self.lost = self.lost.saturating_add(lost);
+    /// A packet that was sent at that time was reported. What was sent before the last decrease says nothing about the
+    /// bitrate of now: were its losses counted again, one full queue would take the bitrate down to nothing.
+    pub fn handle_packet(&mut self, sent: i64, received: bool) {
+        if self.is_news(sent) {
+            let count = if received { &mut self.received } else { &mut self.lost };
+            *count = count.saturating_add(1);
+        }
     }
 
     /// A packet that was reported missing has arrived.
-    pub fn handle_late(&mut self) {
-        self.lost = self.lost.saturating_sub(1);
-        self.received = self.received.saturating_add(1);
+    pub fn handle_late(&mut self, sent: i64) {
+        if self.is_news(sent) {
+            self.lost = self.lost.saturating_sub(1);
+            self.received = self.received.saturating_add(1);
+        }
+    }
+
+    /// Less is sent from now on, by what the delay says.
+    pub fn handle_decrease(&mut self, now: i64) {
+        self.decreased = Some(now);
+        (self.received, self.lost, self.since) = (0, 0, Some(now));
+    }
+
+    fn is_news(&self, sent: i64) -> bool {
+        self.decreased.is_none_or(|when| sent >= when)
     }
 
     /// Draws conclusions once enough is known. `target` (bit/s) is what is being sent by, which the bitrate grows no
@@ -99,6 +119,7 @@ impl LossControl {
         if from_congestion > HIGH {
             // Not from a bitrate that nothing is sent by.
             self.bitrate = self.bitrate.min(target) * (1.0 - 0.5 * from_congestion.min(1.0));
+            self.decreased = Some(now);
         } else if smoothed - inherent * (1.0 + SPREAD) < LOW {
             let grown = self.bitrate * INCREASE.powf(elapsed) + 1000.0 * elapsed;
             self.bitrate = grown.min(target * 1.5).max(self.bitrate);
@@ -115,7 +136,7 @@ mod tests {
         for _ in 0..tenths {
             *now += 100_000;
             let lost = (loss(control.bitrate()) * 30.0).round() as u32;
-            control.handle_packets(30 - lost, lost);
+            (0..30).for_each(|index| control.handle_packet(*now, index >= lost));
             control.update(*now, control.bitrate(), 0.0);
         }
     }
@@ -146,9 +167,23 @@ mod tests {
         let (mut control, mut now) = (LossControl::new(1e6), 0);
         for _ in 0..100 {
             now += 100_000;
-            control.handle_packets(26, 4);
+            (0..30).for_each(|index| control.handle_packet(now, index >= 4));
             control.update(now, control.bitrate(), 150.0);
         }
         assert!(control.bitrate() < 0.3e6, "{}", control.bitrate());
+    }
+    #[test]
+    fn a_decrease_is_not_followed_by_another_for_what_was_sent_before_it() {
+        let (mut control, mut now) = (LossControl::new(1e6), 0);
+        run(&mut control, &mut now, 5, |_| 0.0);
+        let sent = now;
+        for _ in 0..10 {
+            now += 400_000;
+            (0..30).for_each(|index| control.handle_packet(sent, index >= 20));
+            control.update(now, control.bitrate(), 100.0);
+        }
+        assert!((0.6e6..0.7e6).contains(&control.bitrate()), "{}", control.bitrate());
+        run(&mut control, &mut now, 10, |_| 0.7);
+        assert!(control.bitrate() < 0.5e6, "{}", control.bitrate());
     }
 }

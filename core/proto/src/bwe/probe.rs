@@ -3,20 +3,21 @@
 //! A cluster begins with the next packet of media, so that a frame's burst is part of it, and padding makes up what is
 //! missing to its bitrate. Nothing of the media is held back for it.
 
-/// The longest and shortest packet of padding, in bytes.
+/// The longest and shortest packet of padding, in bytes: one that passes everywhere, and what libwebrtc's receivers take
+/// for a probe at least.
 const MAX_PADDING: usize = 1200;
 const MIN_PADDING: usize = 200;
-/// Packets of a cluster, at least.
+/// Packets of a cluster, at least (libwebrtc).
 const MIN_PACKETS: u32 = 5;
-/// How long a cluster waits for media to begin with, in microseconds.
+/// How long a cluster waits for media to begin with, in microseconds: a frame of 25 a second.
 const WAIT_FOR_MEDIA: i64 = 40_000;
-/// How long its result is awaited, in microseconds.
+/// How long its result is awaited, in microseconds (libwebrtc).
 const MAX_WAIT: i64 = 1_000_000;
-/// Of a cluster's packets must have arrived.
+/// Of a cluster's packets must have arrived (libwebrtc).
 const MIN_ARRIVED: f64 = 0.8;
-/// Arrival at less than this share of the rate of sending means that the path was full.
+/// Arrival at less than this share of the rate of sending means that the path was full (cases; jitter alone takes a tenth).
 const FULL: f64 = 0.85;
-/// Clusters whose results are awaited at a time.
+/// Clusters whose results are awaited at a time: the first two follow each other, later ones come alone.
 const MAX_AWAITED: usize = 2;
 
 /// Why a cluster is sent.

@@ -3,30 +3,32 @@
 
 use super::trendline::Usage;
 
-/// What is kept of the bitrate that gets through, when the queue has grown.
+/// What is kept of the bitrate that gets through, when the queue has grown (draft, beta).
 const DECREASE: f64 = 0.85;
-/// Growth per second away from the capacity.
+/// Growth per second away from the capacity (draft, eta).
 const INCREASE: f64 = 1.08;
-/// Growth per second up to a capacity that has been seen.
+/// Growth per second up to a capacity that has been seen (cases: it is back within 5 s).
 const RETURN: f64 = 1.3;
-/// The bitrate grows up to so much of the one that gets through, and a bit more so that it can begin.
+/// The bitrate grows up to so much of the one that gets through (draft), and a bit more so that it can begin (libwebrtc).
 const HEADROOM: f64 = 1.5;
 const HEADROOM_BITS: f64 = 10_000.0;
-/// What the round trip is taken for before one is known, in microseconds.
+/// What the round trip is taken for before one is known, in microseconds (libwebrtc).
 const DEFAULT_ROUND_TRIP: i64 = 200_000;
-/// Time between two decreases, in microseconds: the first one has to show first.
+/// Time between two decreases, in microseconds: the first one has to show first, which takes a round trip (draft). Below the
+/// lower bound feedback would not have come yet, and above the other one a queue fills meanwhile (cases).
 const MIN_DECREASE_INTERVAL: i64 = 150_000;
 const MAX_DECREASE_INTERVAL: i64 = 400_000;
 /// Additive growth, in bit/s per second: the same for all, whatever their round trip and bitrate, so that those who share a
 /// bottleneck come to equal shares. It gets faster with the seconds since the last decrease, by this part each: a capacity
-/// that lets nobody decrease has grown. No more than this part of the bitrate.
+/// that lets nobody decrease has grown. No more than this part of the bitrate. (Cases: shares of competing flows, and of flows
+/// of different round trips.)
 const ADDITION: f64 = 30_000.0;
 const ACCELERATION: f64 = 0.5;
-/// No acceleration where packets wait longer, in milliseconds.
+/// No acceleration where packets wait longer, in milliseconds: some frames' worth (cases).
 const SHORT_QUEUE: f64 = 40.0;
 const MAX_ADDITION: f64 = 0.25;
 /// After a decrease the queue is left to drain to this part, or to so many milliseconds, but for no longer than this (in
-/// microseconds): someone else may keep it filled.
+/// microseconds): someone else may keep it filled (cases: the wait in the queue, and utilisation beside a TCP).
 const DRAINED: f64 = 0.3;
 const DRAINED_MILLIS: f64 = 20.0;
 const MAX_DRAIN: i64 = 2_500_000;
@@ -42,6 +44,8 @@ pub(super) struct Path {
     pub queue: f64,
     /// Whether the sender offers less than it may: what gets through says nothing about the capacity then.
     pub application_limited: bool,
+    /// The same of this very moment: what little is sent does get through.
+    pub unused: bool,
 }
 
 /// The bitrate that the delay allows.
@@ -117,7 +121,9 @@ impl RateControl {
     }
 
     fn decrease(&mut self, now: i64, path: &Path) -> bool {
-        let through = path.throughput.unwrap_or(self.bitrate);
+        // The queue of a path that is hardly used grows by what others send, or by chance. What we send of what we might
+        // says nothing of the path: it would be taken for all that is left of it.
+        let through = path.throughput.filter(|_| !path.unused).unwrap_or(self.bitrate);
         let mut target = DECREASE * through;
         if target > self.bitrate
             && let Some(capacity) = self.capacity.estimate
@@ -126,7 +132,7 @@ impl RateControl {
         }
         self.decreased = Some(now);
         self.queue = path.queue;
-        if !path.application_limited {
+        if !path.application_limited && !path.unused {
             self.capacity.handle_overuse(through);
         }
         let decreases = target < self.bitrate;
@@ -160,7 +166,8 @@ impl RateControl {
     }
 }
 
-/// The capacity of the link, from what got through when its queue grew.
+/// The capacity of the link, from what got through when its queue grew: a mean and a deviation, with libwebrtc's weight,
+/// bounds of the deviation, and three deviations for what counts as another capacity.
 #[derive(Clone, Debug, Default)]
 struct LinkCapacity {
     /// In bit/s.
@@ -201,7 +208,7 @@ mod tests {
     const MEGA: f64 = 1e6;
 
     fn path(usage: Usage, throughput: f64) -> Path {
-        Path { usage, throughput: Some(throughput), queue: 0.0, application_limited: false }
+        Path { usage, throughput: Some(throughput), queue: 0.0, application_limited: false, unused: false }
     }
 
     fn run(control: &mut RateControl, now: &mut i64, seconds: i64, throughput: impl Fn(f64) -> f64) {
@@ -233,6 +240,13 @@ mod tests {
         run(&mut control, &mut now, 1, |bitrate| bitrate);
         assert!(control.bitrate() - 0.95 * MEGA < 0.08 * MEGA, "{}", control.bitrate());
         assert!(before > 0.9 * MEGA);
+    }
+
+    #[test]
+    fn little_that_is_sent_is_not_taken_for_all_that_gets_through() {
+        let mut control = RateControl::new(MEGA);
+        assert!(control.update(0, &Path { unused: true, ..path(Usage::Overuse, 0.1 * MEGA) }));
+        assert_eq!(control.bitrate(), 0.85 * MEGA);
     }
 
     #[test]

@@ -3,16 +3,17 @@
 
 use std::time::Instant;
 
+use super::burst::Burst;
 use super::delay::DelayControl;
 use super::trendline::Usage;
 use crate::rtp::AbsSendTime;
 
-/// How often an estimate is told, in microseconds, and after which share of the last it is told at once.
+/// How often an estimate is told, in microseconds, and after which share of the last it is told at once (libwebrtc).
 const INTERVAL: i64 = 1_000_000;
 const LOWER: f64 = 0.97;
-/// How often conclusions are drawn, in microseconds.
+/// How often conclusions are drawn, in microseconds: as often as a sender would get feedback.
 const UPDATE: i64 = 50_000;
-/// Least estimate, in bit/s.
+/// Least estimate, in bit/s (libwebrtc).
 const MIN: f64 = 5_000.0;
 /// A second of send times.
 const UNITS_PER_SECOND: i64 = 1 << 18;
@@ -22,6 +23,9 @@ const UNITS_PER_SECOND: i64 = 1 << 18;
 pub struct RemoteEstimator {
     epoch: Instant,
     delay: DelayControl,
+    burst: Burst,
+    /// The greatest backlog of that burst since conclusions were last drawn, in microseconds.
+    backlog: u32,
     /// The last send time, unwrapped, in its units.
     send_time: Option<i64>,
     updated: i64,
@@ -33,7 +37,15 @@ impl RemoteEstimator {
     /// An estimator that begins with `bitrate` (bit/s).
     pub fn new(now: Instant, bitrate: u64) -> RemoteEstimator {
         let delay = DelayControl::new((bitrate as f64).max(MIN));
-        RemoteEstimator { epoch: now, delay, send_time: None, updated: 0, told: None }
+        RemoteEstimator {
+            epoch: now,
+            delay,
+            burst: Burst::default(),
+            backlog: 0,
+            send_time: None,
+            updated: 0,
+            told: None,
+        }
     }
 
     /// A packet of `size` bytes has arrived.
@@ -46,11 +58,15 @@ impl RemoteEstimator {
             Some(last) => last + i64::from(((raw - last) as i32) << 8 >> 8),
         };
         self.send_time = Some(self.send_time.map_or(unwrapped, |last| last.max(unwrapped)));
-        self.delay.handle_packet(unwrapped * 1_000_000 / UNITS_PER_SECOND, at, size);
+        let sent = unwrapped * 1_000_000 / UNITS_PER_SECOND;
+        self.backlog = self.backlog.max(self.burst.handle_sent(sent, size, self.delay.rate.bitrate()));
+        self.delay.handle_packet(sent, at, size);
         let overuse = self.delay.usage() == Usage::Overuse;
         if at - self.updated >= UPDATE || overuse {
             self.updated = at;
-            self.delay.update(at, false);
+            let backlog = std::mem::take(&mut self.backlog);
+            self.burst.handle_feedback(backlog, self.delay.queue(), overuse);
+            self.delay.update(at, f64::INFINITY, false, self.burst.explains_queue());
             let bitrate = self.delay.rate.bitrate().max(MIN);
             self.delay.rate.set_bitrate(bitrate);
         }

@@ -6,7 +6,7 @@ use crate::rtp::ExtendedSequence;
 
 /// Packets that are remembered at most: 800 ms at 100 Mbit/s.
 const MAX_PACKETS: usize = 8192;
-/// How long a packet is remembered that nothing is heard of, in microseconds.
+/// How long a packet is remembered that nothing is heard of, in microseconds: longer than any queue.
 const MAX_AGE: i64 = 2_000_000;
 
 /// A packet that was sent.
@@ -18,6 +18,9 @@ pub(super) struct Sent {
     pub size: u32,
     /// The probe cluster that it was part of.
     pub cluster: Option<u16>,
+    /// How long it would wait on a link that is faster than we take the path for, with all that was sent before, in
+    /// microseconds.
+    pub backlog: u32,
     /// What has been told of it.
     fate: Fate,
 }
@@ -49,7 +52,7 @@ pub(super) struct SentHistory {
 
 impl SentHistory {
     /// A packet was sent. A number that does not follow the last one starts afresh.
-    pub fn push(&mut self, number: u16, at: i64, size: usize, cluster: Option<u16>) {
+    pub fn push(&mut self, number: u16, at: i64, size: usize, cluster: Option<u16>, backlog: u32) {
         let extended = self.numbers.unwrap(number);
         if extended != self.end {
             self.packets.clear();
@@ -61,7 +64,7 @@ impl SentHistory {
             self.packets.pop_front();
         }
         let size = u32::try_from(size).unwrap_or(u32::MAX);
-        self.packets.push_back(Sent { at, size, cluster, fate: Fate::Unknown });
+        self.packets.push_back(Sent { at, size, cluster, backlog, fate: Fate::Unknown });
     }
 
     /// Feedback about a packet. `None` if it is not known (any more), or nothing new is told of it.
@@ -99,7 +102,7 @@ mod tests {
     fn each_fate_is_news_once() {
         let mut history = SentHistory::default();
         for (index, number) in [65_534, 65_535, 0, 1].into_iter().enumerate() {
-            history.push(number, index as i64 * 1000, 1200, None);
+            history.push(number, index as i64 * 1000, 1200, None, 0);
         }
         assert!(matches!(history.report(65_534, true), Some(News::Received(Sent { at: 0, .. }, false))));
         assert_eq!(history.report(65_534, true), None);
@@ -115,12 +118,12 @@ mod tests {
     fn the_memory_has_bounds() {
         let mut history = SentHistory::default();
         for index in 0..20_000u32 {
-            history.push(index as u16, i64::from(index), 1200, None);
+            history.push(index as u16, i64::from(index), 1200, None, 0);
         }
         assert_eq!(history.packets.len(), MAX_PACKETS);
-        history.push(20_000, 10_000_000, 1200, None);
+        history.push(20_000, 10_000_000, 1200, None, 0);
         assert_eq!(history.packets.len(), 1, "the others are too old");
-        history.push(5, 10_000_000, 1200, None);
+        history.push(5, 10_000_000, 1200, None, 0);
         assert_eq!(history.packets.len(), 1, "another sequence");
         assert!(history.report(5, true).is_some());
     }
@@ -132,7 +135,7 @@ mod tests {
         ) {
             let mut history = SentHistory::default();
             for index in 0..count {
-                history.push(start.wrapping_add(index), i64::from(index), 100, None);
+                history.push(start.wrapping_add(index), i64::from(index), 100, None, 0);
             }
             for (number, received) in reports {
                 let index = number.wrapping_sub(start);

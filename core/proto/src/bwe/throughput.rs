@@ -1,12 +1,12 @@
 //! The bitrate that arrives: bytes that were acknowledged, by the receiver's clock.
 
-/// Length of a slot, in microseconds.
+/// Length of a slot, in microseconds: less than the frames of any video are apart.
 const SLOT: i64 = 10_000;
 /// Slots that are kept: half a second.
 const SLOTS: usize = 50;
-/// The window over which the bitrate is taken, in slots: long enough for some ten frames of video.
+/// The window over which the bitrate is taken, in slots: long enough for some ten frames of video (cases).
 const WINDOW: i64 = 40;
-/// The shorter window that a sudden drop shows in.
+/// The shorter window that a sudden drop shows in (cases: it is followed within a second).
 const RECENT: i64 = 20;
 
 /// Counts what arrives and tells its bitrate.

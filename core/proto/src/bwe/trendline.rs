@@ -4,27 +4,28 @@
 
 use super::groups::GroupDelta;
 
-/// Groups that the line goes through.
+/// Groups that the line goes through (libwebrtc): some 0.7 s of video.
 const WINDOW: usize = 20;
-/// How much of the old is kept when the delay is smoothed.
+/// How much of the old is kept when the delay is smoothed (libwebrtc).
 const SMOOTHING: f64 = 0.9;
-/// The slope counts by the number of groups that it is known from, up to this many.
+/// The slope counts by the number of groups that it is known from, up to this many (libwebrtc).
 const MAX_WEIGHT: f64 = 60.0;
-/// By which it is multiplied, to be compared with the threshold.
+/// By which it is multiplied, to be compared with the threshold (libwebrtc).
 const GAIN: f64 = 4.0;
-/// The threshold to begin with, and its bounds, in milliseconds.
+/// The threshold to begin with, and its bounds, in milliseconds (draft, del_var_th).
 const INITIAL_THRESHOLD: f64 = 12.5;
 const MIN_THRESHOLD: f64 = 6.0;
 const MAX_THRESHOLD: f64 = 600.0;
-/// How fast the threshold goes up and down, per millisecond: slowly up, so that a queue of our own is noticed; and slowly
+/// How fast the threshold goes up and down, per millisecond (libwebrtc; the draft has it go down more slowly): slowly up, so that a queue of our own is noticed; and slowly
 /// down, so that flows driven by loss don't push us aside.
 const THRESHOLD_UP: f64 = 0.0087;
 const THRESHOLD_DOWN: f64 = 0.039;
-/// A slope further above the threshold does not raise it: a sudden jump says nothing about the usual noise.
+/// A slope further above the threshold does not raise it (draft): a sudden jump says nothing about the usual noise.
 const MAX_EXCESS: f64 = 15.0;
-/// How fast the delay of an empty queue may rise: 2 ms per second.
+/// How fast the delay of an empty queue may rise: 2 ms per second. Clocks drift by less than a tenth of that; the rest lets
+/// a route that has become longer count as empty after some seconds (cases).
 const LEAST_RISE: f64 = 0.002;
-/// How long the slope must be above the threshold, in milliseconds.
+/// How long the slope must be above the threshold, in milliseconds (draft, overuse_time_th).
 const OVERUSE_TIME: f64 = 10.0;
 
 /// What the delay says about the load of the path.

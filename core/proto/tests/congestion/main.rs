@@ -6,6 +6,7 @@
 
 mod cases;
 mod flows;
+mod layered;
 mod network;
 mod simulation;
 

@@ -8,7 +8,7 @@ use sfu_channel::notification::{
     BweInfo, BweType, Event, RtpPacketInfo, TraceDirection, TransportTrace, TransportTraceInfo,
 };
 use sfu_channel::{MediaKind, TransportTraceEventType};
-use sfu_proto::bwe::{Bounds, Estimator};
+use sfu_proto::bwe::{Bounds, Estimator, RetransmissionBudget};
 use sfu_proto::rtcp::TransportCc;
 use sfu_proto::rtp::{AbsSendTime, ExtensionIds, ExtensionKind, FixedHeader, HeaderWriter};
 
@@ -35,6 +35,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Bandwidth {
     /// Estimates it.
     pub estimator: Estimator,
+    retransmissions: RetransmissionBudget,
     kind: BweType,
     bounds: Bounds,
     /// The ids of header extensions in packets that probe.
@@ -66,7 +67,11 @@ impl Bandwidth {
         };
         let bounds = bounds(transport);
         Some(Box::new(Bandwidth {
-            estimator: Estimator::new(now, bounds),
+            estimator: match kind {
+                BweType::TransportCc => Estimator::new(now, bounds),
+                BweType::Remb => Estimator::by_remb(now, bounds),
+            },
+            retransmissions: RetransmissionBudget::default(),
             kind,
             bounds,
             extensions,
@@ -81,6 +86,16 @@ impl Bandwidth {
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
         self.estimator.set_bounds(bounds);
+    }
+
+    /// Whether a packet may be sent again now.
+    pub fn may_send_again(&mut self, now: Instant) -> bool {
+        self.retransmissions.allows(now, self.estimator.available_bitrate())
+    }
+
+    /// A packet of `size` bytes is sent again.
+    pub fn count_sent_again(&mut self, size: usize) {
+        self.retransmissions.spend(size);
     }
 
     /// Whether the consumers' shares no longer fit what is available.

@@ -342,10 +342,11 @@ impl Train<'_> {
         *total += written.len;
         // What is sent again as it was has an old number.
         let is_numbered = !outgoing.is_again || outgoing.rtx.is_some();
-        if let Some(number) = written.transport_sequence.filter(|_| is_numbered)
-            && let Some(estimator) = &mut self.bandwidth
-        {
-            estimator.handle_sent(self.now, number, written.plain_len);
+        if let Some(estimator) = &mut self.bandwidth {
+            match written.transport_sequence.filter(|_| is_numbered) {
+                Some(number) => estimator.handle_sent(self.now, number, written.plain_len),
+                None => estimator.handle_sent_unnumbered(self.now, written.plain_len),
+            }
         }
         Some(written)
     }

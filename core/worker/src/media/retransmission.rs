@@ -1,6 +1,6 @@
 //! Sending packets of before: again, if a consumer's peer misses them, or for the first time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sfu_channel::TraceEventType;
 use sfu_channel::notification::{TraceDirection, TraceInfo};
@@ -16,6 +16,9 @@ use crate::worker::Worker;
 
 /// Packets that one NACK can have sent again. A peer that misses more needs a key frame.
 const MAX_PACKETS: usize = 1024;
+/// The longest time between sending a packet again and once more for the sake of what feedback tells: a full queue and what
+/// feedback takes. After an interruption its round trip is far longer for a while.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 impl Worker {
     /// The peer of a consumer misses these packets of its stream of that index, by the numbers under which they were sent.
@@ -26,17 +29,43 @@ impl Worker {
         }
         let transport = consumer.transport;
         let Some(stream) = consumer.stream_mut(own) else { return };
+        let size = stream.mean_size();
+        let mut numbers = [0; MAX_PACKETS];
         let mut count = 0;
-        for sequence_number in missing.take(MAX_PACKETS) {
+        for (slot, sequence_number) in numbers.iter_mut().zip(missing) {
+            *slot = sequence_number;
             count += 1;
-            let Some(origin) = stream.retransmit(now, sequence_number) else { continue };
-            let stored = StoredPacket { stream: own, origin, sequence_number, is_new: false };
-            let pending = Pending { consumer: index, source: Source::Stored(stored) };
+        }
+        // If not all may be sent again, then the newest: what came before a key frame is worth nothing after it. The peer
+        // will ask for the others again, but is better off with a key frame than with waiting for them.
+        let mut is_too_much = false;
+        let first = self.transports[transport].pending.len();
+        for sequence_number in numbers.iter().take(count).rev() {
+            let entity = &mut self.transports[transport];
+            if entity.bandwidth.as_mut().is_some_and(|bandwidth| !bandwidth.may_send_again(now)) {
+                is_too_much = true;
+                break;
+            }
+            // It is the feedback about single packets that tells first when a queue has made the round trip longer.
+            let round_trip = entity.bandwidth.as_ref().and_then(|bandwidth| bandwidth.estimator.round_trip());
+            let round_trip = round_trip.map(|time| time.min(MAX_PAUSE));
+            let Some(origin) = stream.retransmit(now, *sequence_number, round_trip) else { continue };
+            if let Some(bandwidth) = &mut entity.bandwidth {
+                bandwidth.count_sent_again(size);
+            }
+            let stored = StoredPacket { stream: own, origin, sequence_number: *sequence_number, is_new: false };
+            let source = Source::Stored(stored);
             let dirty = &mut self.media.dirty_transports;
-            self.transports[transport].push_pending(transport, pending, dirty);
+            entity.push_pending(transport, Pending { consumer: index, source }, dirty);
             self.media.load += 1;
         }
+        if let Some(added) = self.transports[transport].pending.get_mut(first..) {
+            added.reverse();
+        }
         stream.sent.handle_nack(count);
+        if is_too_much {
+            self.request_key_frame(now, index);
+        }
         self.trace_consumer(now, index, TraceEventType::Nack, TraceDirection::In, || TraceInfo::Nothing {});
     }
 }

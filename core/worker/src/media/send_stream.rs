@@ -229,9 +229,10 @@ impl SendStream {
         self.sequence.input(number)
     }
 
-    /// The producer's packet that was sent under a number, if it may be sent again now. It counts as sent again. The
-    /// source that is told is the epoch of the producer's stream: in another one the number is another packet's.
-    pub fn retransmit(&mut self, now: Instant, sequence_number: u16) -> Option<Origin> {
+    /// The producer's packet that was sent under a number, if it may be sent again now: not within a round trip of the last
+    /// time, of which its receiver's reports or `round_trip` tell. It counts as sent again. The source that is told is the
+    /// epoch of the producer's stream: in another one the number is another packet's.
+    pub fn retransmit(&mut self, now: Instant, sequence_number: u16, round_trip: Option<Duration>) -> Option<Origin> {
         if !self.params.use_nack {
             return None;
         }
@@ -241,10 +242,16 @@ impl SendStream {
             return None;
         }
         let origin = self.sequence.to_input(sequence_number)?;
-        let pause = self.sent.rtt().filter(|rtt| !rtt.is_zero()).unwrap_or(DEFAULT_RTT);
+        let pause = self.sent.rtt().filter(|rtt| !rtt.is_zero()).max(round_trip).unwrap_or(DEFAULT_RTT);
         let first = self.history.resend(now, sequence_number, pause)?;
         self.sent.handle_retransmission(first);
         Some(origin)
+    }
+
+    /// The mean size of the packets sent, in bytes.
+    pub fn mean_size(&self) -> usize {
+        let stats = self.sent.stats();
+        usize::try_from(stats.byte_count / stats.packet_count.max(1)).unwrap_or(usize::MAX)
     }
 
     /// Keeps the values that a packet was sent with, if it could be sent again under its own number.
@@ -423,10 +430,10 @@ mod tests {
         let start = Instant::now();
         let mut stream = stream(true, false);
         stream.accept(&packet(500, true));
-        assert_eq!(stream.retransmit(start, 1), Some(Origin { source: 0, sequence_number: 500 }));
-        assert_eq!(stream.retransmit(start + DEFAULT_RTT, 1), None);
-        assert!(stream.retransmit(start + DEFAULT_RTT + Duration::from_millis(1), 1).is_some());
-        assert_eq!(stream.retransmit(start, 2), None, "it was not sent");
+        assert_eq!(stream.retransmit(start, 1, None), Some(Origin { source: 0, sequence_number: 500 }));
+        assert_eq!(stream.retransmit(start + DEFAULT_RTT, 1, None), None);
+        assert!(stream.retransmit(start + DEFAULT_RTT + Duration::from_millis(1), 1, None).is_some());
+        assert_eq!(stream.retransmit(start, 2, None), None, "it was not sent");
         assert_eq!(stream.sent.stats().packets_retransmitted, 2);
         assert_eq!(stream.sent.stats().packets_repaired, 1);
     }
@@ -442,8 +449,8 @@ mod tests {
             }
             let now = Instant::now();
             let origin = Origin { source: 0, sequence_number: 5001 - depth };
-            assert_eq!(stream.retransmit(now, 5001 - depth), Some(origin));
-            assert_eq!(stream.retransmit(now, 5000 - depth), None, "a newer packet has its place");
+            assert_eq!(stream.retransmit(now, 5001 - depth, None), Some(origin));
+            assert_eq!(stream.retransmit(now, 5000 - depth, None), None, "a newer packet has its place");
             assert_eq!(stream.recall(5000).is_some(), !rtx);
         }
     }
@@ -458,7 +465,7 @@ mod tests {
         assert_eq!(stream.accept(&anew(500, false)), None, "a picture of which the beginning is unknown");
         assert_eq!(stream.accept(&anew(501, true)), Some(3));
         assert_eq!(stream.accept(&anew(502, false)), Some(4));
-        assert_eq!(stream.retransmit(now, 2), Some(Origin { source: 0, sequence_number: 501 }));
-        assert_eq!(stream.retransmit(now, 3), Some(Origin { source: 1, sequence_number: 501 }));
+        assert_eq!(stream.retransmit(now, 2, None), Some(Origin { source: 0, sequence_number: 501 }));
+        assert_eq!(stream.retransmit(now, 3, None), Some(Origin { source: 1, sequence_number: 501 }));
     }
 }
