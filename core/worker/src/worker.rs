@@ -108,6 +108,22 @@ pub struct Worker {
     pub closing: bool,
 }
 
+/// Defines how an entity is found by its id: its kind, where they are, and what it has to belong to.
+macro_rules! finder {
+    ($(#[$doc:meta])* $find:ident $kind:ident $entities:ident $parent:ident) => {
+        $(#[$doc])*
+        ///
+        /// # Errors
+        /// An `Error` if there is none.
+        pub fn $find(&self, $parent: usize, id: &str) -> Result<usize, Refusal> {
+            match self.registry.get(id) {
+                Some(EntityKey::$kind(key)) if self.$entities[key].$parent == $parent => Ok(key),
+                _ => Err(Refusal::error(format!(concat!(stringify!($kind), " with ID {} not found"), id))),
+            }
+        }
+    };
+}
+
 impl Worker {
     /// A worker without entities.
     pub fn new(config: Config, output: Output, sockets: Sockets) -> Worker {
@@ -151,38 +167,20 @@ impl Worker {
         }
     }
 
-    /// The index of the transport with that id, if it belongs to that router.
-    ///
-    /// # Errors
-    /// An `Error` if there is none.
-    pub fn find_transport(&self, router: usize, id: &str) -> Result<usize, Refusal> {
-        match self.registry.get(id) {
-            Some(EntityKey::Transport(transport)) if self.transports[transport].router == router => Ok(transport),
-            _ => Err(Refusal::error(format!("Transport with ID {id} not found"))),
-        }
-    }
+    finder!(
+        /// The index of the transport with that id, if it belongs to that router.
+        find_transport Transport transports router
+    );
 
-    /// The index of the producer with that id, if it is on a transport of that router.
-    ///
-    /// # Errors
-    /// An `Error` if there is none.
-    pub fn find_producer(&self, router: usize, id: &str) -> Result<usize, Refusal> {
-        match self.registry.get(id) {
-            Some(EntityKey::Producer(producer)) if self.producers[producer].router == router => Ok(producer),
-            _ => Err(Refusal::error(format!("Producer with ID {id} not found"))),
-        }
-    }
+    finder!(
+        /// The index of the producer with that id, if it is on a transport of that router.
+        find_producer Producer producers router
+    );
 
-    /// The index of the consumer with that id, if it is on that transport.
-    ///
-    /// # Errors
-    /// An `Error` if there is none.
-    pub fn find_consumer(&self, transport: usize, id: &str) -> Result<usize, Refusal> {
-        match self.registry.get(id) {
-            Some(EntityKey::Consumer(consumer)) if self.consumers[consumer].transport == transport => Ok(consumer),
-            _ => Err(Refusal::error(format!("Consumer with ID {id} not found"))),
-        }
-    }
+    finder!(
+        /// The index of the consumer with that id, if it is on that transport.
+        find_consumer Consumer consumers transport
+    );
 
     /// The index of the WebRTC server with that id.
     ///
@@ -206,38 +204,20 @@ impl Worker {
         entity.close(&mut self.sockets);
     }
 
-    /// The index of the data producer with that id, if it is on a transport of that router.
-    ///
-    /// # Errors
-    /// An `Error` if there is none.
-    pub fn find_data_producer(&self, router: usize, id: &str) -> Result<usize, Refusal> {
-        match self.registry.get(id) {
-            Some(EntityKey::DataProducer(producer)) if self.data_producers[producer].router == router => Ok(producer),
-            _ => Err(Refusal::error(format!("DataProducer with ID {id} not found"))),
-        }
-    }
+    finder!(
+        /// The index of the data producer with that id, if it is on a transport of that router.
+        find_data_producer DataProducer data_producers router
+    );
 
-    /// The index of the data consumer with that id, if it is on that transport.
-    ///
-    /// # Errors
-    /// An `Error` if there is none.
-    pub fn find_data_consumer(&self, transport: usize, id: &str) -> Result<usize, Refusal> {
-        match self.registry.get(id) {
-            Some(EntityKey::DataConsumer(key)) if self.data_consumers[key].transport == transport => Ok(key),
-            _ => Err(Refusal::error(format!("DataConsumer with ID {id} not found"))),
-        }
-    }
+    finder!(
+        /// The index of the data consumer with that id, if it is on that transport.
+        find_data_consumer DataConsumer data_consumers transport
+    );
 
-    /// The index of the RTP observer with that id, if it belongs to that router.
-    ///
-    /// # Errors
-    /// An `Error` if there is none.
-    pub fn find_rtp_observer(&self, router: usize, id: &str) -> Result<usize, Refusal> {
-        match self.registry.get(id) {
-            Some(EntityKey::RtpObserver(observer)) if self.rtp_observers[observer].router == router => Ok(observer),
-            _ => Err(Refusal::error(format!("RtpObserver with ID {id} not found"))),
-        }
-    }
+    finder!(
+        /// The index of the RTP observer with that id, if it belongs to that router.
+        find_rtp_observer RtpObserver rtp_observers router
+    );
 
     /// Closes a router with all that is on it. Nobody is notified: the library knows.
     pub fn close_router(&mut self, router: usize) {
