@@ -205,7 +205,10 @@ fn search(load: &mut Load<'_>, guess: f64, seconds: f64, tell: &mut dyn FnMut(&s
             (Some(good), Some(bad)) => (good * bad.rate).sqrt(),
             (Some(good), None) => good * factor,
             (None, _) if rate < GENTLE => {
-                bail!("it loses {:.1} % of the packets at only {rate:.0} a second", 100.0 * step.loss());
+                bail!(
+                    "it loses {:.1} % of the packets, or lags behind, at only {rate:.0} a second",
+                    100.0 * step.loss()
+                );
             }
             (None, _) => rate / factor,
         };
