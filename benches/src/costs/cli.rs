@@ -77,7 +77,12 @@ pub fn main() -> Result<ExitCode> {
             eprintln!("{}, repetition {repetition} of {}", outcome.worker, options.repetitions);
             let run = || Ok(measure::run(program, cores.worker, directory.path(), amounts));
             match pinned_to(cores.generator, run)? {
-                Ok(run) => outcome.runs.push(run),
+                Ok(run) => {
+                    for failed in &run.failed {
+                        eprintln!("FAILED: {}: {failed}.", outcome.worker);
+                    }
+                    outcome.runs.push(run);
+                }
                 Err(error) => {
                     eprintln!("FAILED: {}: {error:#}.", outcome.worker);
                     outcome.failures.push(format!("{error:#}"));
@@ -91,7 +96,9 @@ pub fn main() -> Result<ExitCode> {
         output::write(&path, &report, &[("md", report.markdown())])?;
         println!("\nWritten: {}", path.with_extension("{json,md}").display());
     }
-    let clean = report.outcomes.iter().all(|outcome| outcome.failures.is_empty());
+    let is_clean =
+        |outcome: &Outcome| outcome.failures.is_empty() && outcome.runs.iter().all(|run| run.failed.is_empty());
+    let clean = report.outcomes.iter().all(is_clean);
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -121,20 +128,29 @@ fn tables(first: &Run, runs: &[Run]) -> String {
     }
     text += "\n| one at a time | CPU µs | a second |\n|---|--:|--:|\n";
     for (index, (name, _)) in first.requests.iter().enumerate() {
-        text += &cost_row(runs, name, &|run| run.requests[index].1);
+        text += &cost_row(&runs.iter().map(|run| run.requests[index].1).collect::<Vec<_>>(), name);
     }
-    text += &cost_row(runs, "a peer connects: ICE check, DTLS handshake", &|run| run.connect);
+    let connects: Vec<Cost> = runs.iter().map(|run| run.connect).collect();
+    text += &cost_row(&connects, "a peer connects: ICE check, DTLS handshake");
     text += "\n| forwarded, a video frame or 16 messages at a time | CPU µs each | a second |\n|---|--:|--:|\n";
     for (index, (name, _)) in first.forwarded.iter().enumerate() {
-        text += &cost_row(runs, name, &|run| run.forwarded[index].1);
+        let costs: Option<Vec<Cost>> = runs.iter().map(|run| run.forwarded[index].1).collect();
+        match costs {
+            Some(costs) => text += &cost_row(&costs, name),
+            None => text += &format!("| {name} | failed | |\n"),
+        }
+    }
+    for failed in runs.iter().flat_map(|run| &run.failed) {
+        text += &format!("\nFailed: {failed}.\n");
     }
     text
 }
 
-fn cost_row(runs: &[Run], name: &str, cost: &dyn Fn(&Run) -> Cost) -> String {
-    let cpu = spread(runs, |run| cost(run).cpu_ns, 1e3, 1);
-    let rate = spread(runs, |run| cost(run).per_second, 1.0, 0);
-    format!("| {name} | {cpu} | {rate} |\n")
+fn cost_row(costs: &[Cost], name: &str) -> String {
+    let show = |value: &dyn Fn(&Cost) -> f64, unit, digits| {
+        Spread::of(costs.iter().map(value)).map_or_else(String::new, |spread| spread.show(unit, digits))
+    };
+    format!("| {name} | {} | {} |\n", show(&|cost| cost.cpu_ns, 1e3, 1), show(&|cost| cost.per_second, 1.0, 0))
 }
 
 fn spread(runs: &[Run], value: impl Fn(&Run) -> f64, unit: f64, digits: usize) -> String {

@@ -39,8 +39,10 @@ pub struct Run {
     pub requests: Vec<(&'static str, Cost)>,
     /// A peer that connects, without what its transport alone costs.
     pub connect: Cost,
-    /// What is forwarded a frame, or some messages, at a time.
-    pub forwarded: Vec<(&'static str, Cost)>,
+    /// What is forwarded a frame, or some messages, at a time; none where that has failed.
+    pub forwarded: Vec<(&'static str, Option<Cost>)>,
+    /// Why it has.
+    pub failed: Vec<String>,
 }
 
 /// What an operation costs.
@@ -140,21 +142,18 @@ pub fn run(program: &Path, core: Core, directory: &Path, amounts: Amounts) -> Re
     let without = cost(&mut worker, amounts.connects, |worker, _| transport(worker, false))?;
     let with = cost(&mut worker, amounts.connects, |worker, _| transport(worker, true))?;
     let connect = Cost { cpu_ns: with.cpu_ns - without.cpu_ns, per_second: with.per_second };
-    let forwarded = vec![
-        (
-            "packet of 1,200 bytes to a simple Consumer",
-            frames::simple(&mut bare()?, amounts.frames).context("simple consumers")?,
-        ),
-        (
-            "the same to a simulcast Consumer",
-            frames::simulcast(&mut bare()?, amounts.frames).context("simulcast consumers")?,
-        ),
-        (
-            "message of 1,100 bytes to a DataConsumer",
-            messages::measure(&mut bare()?, amounts.messages).context("data channels")?,
-        ),
-    ];
-    Ok(Run { idle, memory, requests, connect, forwarded })
+    let mut failed = Vec::new();
+    let mut forwarded = Vec::new();
+    let mut forward = |name: &'static str, measure: &dyn Fn(&mut Worker) -> Result<Cost>| -> Result<()> {
+        let cost = measure(&mut bare()?);
+        forwarded.push((name, cost.as_ref().ok().copied()));
+        failed.extend(cost.err().map(|error| format!("{name}: {error:#}")));
+        Ok(())
+    };
+    forward("packet of 1,200 bytes to a simple Consumer", &|worker| frames::simple(worker, amounts.frames))?;
+    forward("the same to a simulcast Consumer", &|worker| frames::simulcast(worker, amounts.frames))?;
+    forward("message of 1,100 bytes to a DataConsumer", &|worker| messages::measure(worker, amounts.messages))?;
+    Ok(Run { idle, memory, requests, connect, forwarded, failed })
 }
 
 fn resident(worker: &Worker) -> Result<f64> {
