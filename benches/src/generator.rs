@@ -60,7 +60,7 @@ pub struct Generated {
     pub seconds: f64,
     /// Datagrams that the kernel refused.
     pub refused: u64,
-    /// When the last one left, by the monotonic clock, in nanoseconds.
+    /// When that was over, by the monotonic clock, in nanoseconds: a burst to many is to be worked off by the time that the next one is due.
     pub ended: u64,
 }
 
@@ -178,11 +178,10 @@ impl Generator {
             times.extend(std::iter::repeat_n(now, group as usize));
             sent += group;
         }
-        let ended = monotonic_ns();
-        let end = ended.max(due(planned));
+        let ended = monotonic_ns().max(due(planned));
         let bytes: Vec<u8> = times.iter().flat_map(|time: &u64| time.to_ne_bytes()).collect();
         fs::write(&load.times, bytes).with_context(|| format!("{} can't be written", load.times.display()))?;
-        Ok(Generated { packets: sent, seconds: (end - start) as f64 / 1e9, refused, ended })
+        Ok(Generated { packets: sent, seconds: (ended - start) as f64 / 1e9, refused, ended })
     }
 
     /// Whose turn it is, and how many packets leave. Not all streams have their key frames at once.
