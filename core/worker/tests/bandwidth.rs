@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use common::PATIENCE;
 use common::media::*;
 use serde_json::{Value, json};
 use sfu_proto::rtcp::{FeedbackBuilder, Ntp, SenderInfo, write_remb, write_sender_report};
@@ -278,7 +279,9 @@ fn traces_tell_what_is_estimated_and_each_packet_that_probes() {
     stage.run("a probe", |stage| stage.probes.len() >= 3);
     let (number, size) = stage.probes[2];
     let (mut estimate, mut probe) = (Value::Null, Value::Null);
+    let deadline = Instant::now() + PATIENCE;
     while estimate.is_null() || probe.is_null() {
+        assert!(Instant::now() < deadline, "estimate {estimate}, packet {number} {probe}");
         let message = stage.scene.worker.notification("trace");
         let data = &message["data"];
         assert_eq!((&message["targetId"], &data["direction"]), (&json!("out"), &json!("out")));
