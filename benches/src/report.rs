@@ -174,7 +174,9 @@ impl Report {
     /// # Errors
     /// It was another machine, or another commit: then they aren't comparable.
     pub fn add(&mut self, earlier: Self) -> Result<()> {
-        if earlier.machine.summary() != self.machine.summary() {
+        // Results that were written into the work tree are changes of it.
+        let same = |report: &Self| report.machine.summary().replace(" with local changes", "");
+        if same(&earlier) != same(self) {
             bail!(
                 "the results so far are of another machine or commit ({}, now {}): write to another file",
                 earlier.machine.summary(),
@@ -200,8 +202,10 @@ impl Report {
                 self.limits.push(limit);
             }
         }
-        for contender in earlier.contenders {
-            if !self.contenders.iter().any(|own| own.name == contender.name) {
+        // The first one stays the one that is compared with.
+        let own = std::mem::replace(&mut self.contenders, earlier.contenders);
+        for contender in own {
+            if !self.contenders.iter().any(|one| one.name == contender.name) {
                 self.contenders.push(contender);
             }
         }
