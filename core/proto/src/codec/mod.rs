@@ -112,8 +112,9 @@ pub enum PayloadDescriptor {
     Vp9(vp9::Descriptor),
 }
 
-/// Bytes of a payload descriptor within which all its numbers lie: see [`PayloadDescriptor::set_numbers`].
-pub const MAX_DESCRIPTOR_LEN: usize = 6;
+/// Bytes of a payload descriptor within which lies all that is rewritten: see [`PayloadDescriptor::set_numbers`] and
+/// [`PayloadDescriptor::set_references`].
+pub const MAX_DESCRIPTOR_LEN: usize = 7;
 
 impl PayloadDescriptor {
     /// The descriptor in front of a payload; `None` if there is none, or none that can be read.
@@ -157,6 +158,23 @@ impl PayloadDescriptor {
                 parsed.set_picture_id(descriptor, picture_id);
                 parsed.set_tl0_pic_idx(descriptor, tl0_pic_idx);
             }
+        }
+    }
+
+    /// How many bytes [`set_references`](Self::set_references) takes away.
+    pub fn excess(&self, references: &vp9::References) -> usize {
+        match self {
+            PayloadDescriptor::Vp9(parsed) => parsed.excess(references),
+            _ => 0,
+        }
+    }
+
+    /// Overwrites the references to earlier pictures in a copy of the descriptor by as many or fewer. With fewer it becomes
+    /// shorter, and the payload begins later by the number of bytes that is returned. Only VP9's has references.
+    pub fn set_references(&self, descriptor: &mut [u8], references: &vp9::References) -> usize {
+        match self {
+            PayloadDescriptor::Vp9(parsed) => parsed.set_references(descriptor, references),
+            _ => 0,
         }
     }
 }

@@ -32,6 +32,49 @@ pub struct Descriptor {
     pub not_reference_for_upper: bool,
     /// The layer indices, if given.
     pub layers: Option<Layers>,
+    /// The earlier pictures that the frame refers to, in flexible mode.
+    pub references: References,
+}
+
+/// The most earlier pictures that a frame can refer to.
+const MAX_REFERENCES: usize = 3;
+
+/// Earlier pictures of the frame's spatial layer, by how many picture ids before the frame's own they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct References {
+    differences: [u8; MAX_REFERENCES],
+    count: u8,
+}
+
+impl References {
+    /// The differences, at most three.
+    pub fn differences(&self) -> &[u8] {
+        &self.differences[..usize::from(self.count)]
+    }
+
+    /// Adds one, if there is room.
+    fn add(&mut self, difference: u8) {
+        if let Some(slot) = self.differences.get_mut(usize::from(self.count)) {
+            *slot = difference;
+            self.count += 1;
+        }
+    }
+
+    /// What they are for a receiver that has (bit `n` for the picture `n + 1` before) or may still get these pictures only.
+    /// For one that it hasn't stands the next after it that it has, each once.
+    pub fn among(&self, pictures: u128) -> References {
+        let mut among = References::default();
+        for difference in self.differences() {
+            // The bits of that picture and those after it, of which the highest is the nearest to it.
+            let since = u128::MAX.checked_shr(128 - u32::from(*difference)).unwrap_or(0);
+            let nearest = (128 - (pictures & since).leading_zeros()) as u8;
+            let stands = if nearest == 0 { *difference } else { nearest };
+            if !among.differences().contains(&stands) {
+                among.add(stands);
+            }
+        }
+        among
+    }
 }
 
 /// The layer indices of a frame.
@@ -51,7 +94,7 @@ pub struct Layers {
 }
 
 impl Descriptor {
-    /// Parses the descriptor in front of a payload, up to the layer indices.
+    /// Parses the descriptor in front of a payload, up to the differences.
     pub fn parse(payload: &[u8]) -> Result<Descriptor, TruncatedDescriptor> {
         let mut bytes = DescriptorReader::new(payload);
         let first = bytes.next("first byte")?;
@@ -76,6 +119,13 @@ impl Descriptor {
                 })
             }
         };
+        let mut references = References::default();
+        let mut has_more = flexible && first & 0x40 != 0;
+        while has_more {
+            let byte = bytes.next("P_DIFF")?;
+            references.add(byte >> 1);
+            has_more = byte & 0x01 != 0 && references.differences().len() < MAX_REFERENCES;
+        }
         Ok(Descriptor {
             picture_id,
             picture_id_is_long,
@@ -86,6 +136,7 @@ impl Descriptor {
             has_scalability_structure: first & 0x02 != 0,
             not_reference_for_upper: first & 0x01 != 0,
             layers,
+            references,
         })
     }
 
@@ -107,11 +158,46 @@ impl Descriptor {
 
     /// Overwrites TL0PICIDX in a copy of the descriptor. Without one, nothing happens.
     pub fn set_tl0_pic_idx(&self, descriptor: &mut [u8], tl0_pic_idx: u8) {
-        let picture_id_len = usize::from(self.picture_id.is_some()) + usize::from(self.picture_id_is_long);
         let has_it = self.layers.is_some_and(|layers| layers.tl0_pic_idx.is_some());
-        if let Some(byte) = descriptor.get_mut(2 + picture_id_len).filter(|_| has_it) {
+        if let Some(byte) = descriptor.get_mut(2 + self.picture_id_len()).filter(|_| has_it) {
             *byte = tl0_pic_idx;
         }
+    }
+
+    /// How many pictures it is before the one with this id.
+    pub fn pictures_before(&self, picture_id: u16) -> Option<u16> {
+        let mask = if self.picture_id_is_long { 0x7fff } else { 0x7f };
+        Some(picture_id.wrapping_sub(self.picture_id?) & mask)
+    }
+
+    /// How many pictures it is after the one with this id.
+    pub fn pictures_since(&self, picture_id: u16) -> Option<u16> {
+        let mask = if self.picture_id_is_long { 0x7fff } else { 0x7f };
+        Some(self.picture_id?.wrapping_sub(picture_id) & mask)
+    }
+
+    /// How many bytes [`set_references`](Self::set_references) takes away.
+    pub fn excess(&self, references: &References) -> usize {
+        usize::from(self.references.count.saturating_sub(references.count))
+    }
+
+    /// Overwrites the references in a copy of the descriptor by as many or fewer. With fewer it becomes shorter, and the
+    /// payload begins later by the number of bytes that is returned.
+    pub fn set_references(&self, descriptor: &mut [u8], references: &References) -> usize {
+        let excess = self.excess(references);
+        let fixed = 1 + self.picture_id_len() + usize::from(self.layers.is_some());
+        let Some(descriptor) = descriptor.get_mut(..fixed + usize::from(self.references.count)) else { return 0 };
+        descriptor.copy_within(..fixed, excess);
+        let places = descriptor.iter_mut().skip(excess + fixed);
+        for (index, (place, difference)) in places.zip(references.differences()).enumerate() {
+            let has_more = index + 1 < references.differences().len();
+            *place = difference << 1 | u8::from(has_more);
+        }
+        excess
+    }
+
+    fn picture_id_len(&self) -> usize {
+        usize::from(self.picture_id.is_some()) + usize::from(self.picture_id_is_long)
     }
 }
 
@@ -193,13 +279,45 @@ mod tests {
         for (len, field) in fields.into_iter().enumerate() {
             assert_eq!(Descriptor::parse(&payload[..len]), Err(TruncatedDescriptor { field, len }));
         }
+        let predicted = [0xf8, 0x05, 0x00, 3];
+        assert_eq!(Descriptor::parse(&predicted), Err(TruncatedDescriptor { field: "P_DIFF", len: 4 }));
         assert_eq!(inspect(&payload[..3]), PayloadInfo::default());
+    }
+
+    #[test]
+    fn references_to_what_a_receiver_has_not_are_replaced() {
+        // I, P, L, F, B; 15-bit picture id 0x0123; TID 1, SID 0; 1, 4 and 6 pictures before; what follows.
+        let payload = [0xf8, 0x81, 0x23, 0x20, 1 << 1 | 1, 4 << 1 | 1, 6 << 1, 0xaa, 0xbb];
+        let descriptor = Descriptor::parse(&payload).unwrap();
+        assert_eq!(descriptor.references.differences(), [1, 4, 6]);
+        assert_eq!((descriptor.pictures_since(0x011f), descriptor.pictures_since(0x7f24)), (Some(4), Some(0x1ff)));
+        for (pictures, expected) in [
+            (u128::MAX, &[1, 4, 6][..]),
+            (0b101001, &[1, 4, 6]),
+            (0b011001, &[1, 4, 5]),
+            (0b000101, &[1, 3]),
+            (0b000001, &[1]),
+            // Nothing stands for the first one.
+            (0b000010, &[1, 2]),
+            (0, &[1, 4, 6]),
+        ] {
+            let references = descriptor.references.among(pictures);
+            assert_eq!(references.differences(), expected, "{pictures:b}");
+            let mut changed = payload;
+            let excess = descriptor.set_references(&mut changed, &references);
+            assert_eq!(excess, 3 - expected.len());
+            assert_eq!(Descriptor::parse(&changed[excess..]), Ok(Descriptor { references, ..descriptor }));
+            assert_eq!(changed[7..], [0xaa, 0xbb]);
+        }
+        let farthest = References { differences: [127, 0, 0], count: 1 };
+        assert_eq!(farthest.among(1 << 126), farthest);
+        assert_eq!(farthest.among(1 << 127 | 1 << 125).differences(), [126]);
     }
 
     proptest! {
         #[test]
         fn what_is_rewritten_is_read(
-            mut payload in proptest::collection::vec(any::<u8>(), 0..12), picture_id: u16, tl0: u8
+            mut payload in proptest::collection::vec(any::<u8>(), 0..12), picture_id: u16, tl0: u8, pictures: u128
         ) {
             inspect(&payload);
             if let Ok(before) = Descriptor::parse(&payload) {
@@ -210,6 +328,9 @@ mod tests {
                 let picture_id = before.picture_id.map(|_| picture_id & mask);
                 let expected = Descriptor { picture_id, layers, ..before };
                 prop_assert_eq!(Descriptor::parse(&payload), Ok(expected));
+                let references = expected.references.among(pictures);
+                let excess = expected.set_references(&mut payload, &references);
+                prop_assert_eq!(Descriptor::parse(&payload[excess..]), Ok(Descriptor { references, ..expected }));
             }
         }
     }

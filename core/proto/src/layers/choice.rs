@@ -25,6 +25,8 @@ pub(super) struct Chooser {
     current: Layers,
     /// VP9: the picture before was a point to switch up at.
     rises: bool,
+    /// VP9: which pictures a receiver has.
+    pictures: PicturesSent,
     frames: Frames,
     /// Decode targets that can be decoded: they were joined, and forwarded completely since.
     joined: LayerSet,
@@ -36,6 +38,7 @@ impl Chooser {
             independent,
             current: Layers { spatial: 0, temporal: 0 },
             rises: false,
+            pictures: PicturesSent::default(),
             frames: Frames::default(),
             joined: LayerSet::default(),
         }
@@ -46,9 +49,17 @@ impl Chooser {
         self.current
     }
 
-    /// The number of the key frame that references can reach back to, if any comes near it.
+    /// The number of the key frame that references of dependency descriptors can reach back to, if any comes near it.
     pub(super) fn first_frame(&self) -> Option<u16> {
         self.frames.first
+    }
+
+    /// VP9: which of the pictures before a receiver has, or may still get: bit `n` for the one `n + 1` before it.
+    pub(super) fn pictures_before(&self, info: &PayloadInfo) -> u128 {
+        match info.descriptor {
+            PayloadDescriptor::Vp9(descriptor) => self.pictures.before(&descriptor),
+            _ => u128::MAX,
+        }
     }
 
     /// A stream begins, with a key frame.
@@ -60,8 +71,18 @@ impl Chooser {
     pub(super) fn choose(&mut self, info: &PayloadInfo, wanted: Layers, arrival: Arrival) -> bool {
         match (info.dependency, info.descriptor) {
             (Some(dependency), _) => self.choose_by_target(&dependency, wanted, arrival),
-            (None, PayloadDescriptor::Vp9(vp9::Descriptor { layers: Some(layers), inter_picture_predicted, .. })) => {
-                self.choose_by_picture(info, layers, inter_picture_predicted, wanted, arrival)
+            (None, PayloadDescriptor::Vp9(descriptor)) => {
+                if info.is_key_frame && arrival == Arrival::FirstOfPicture {
+                    self.pictures = PicturesSent::default();
+                }
+                let forwarded = match descriptor.layers {
+                    Some(layers) => {
+                        self.choose_by_picture(info, layers, descriptor.inter_picture_predicted, wanted, arrival)
+                    }
+                    None => self.choose_by_sync(info, wanted, arrival),
+                };
+                self.pictures.record(&descriptor, forwarded);
+                forwarded
             }
             (None, _) => self.choose_by_sync(info, wanted, arrival),
         }
@@ -156,6 +177,49 @@ impl Chooser {
             }
         }
         !info.has_temporal_layer || info.temporal_layer <= *temporal
+    }
+}
+
+/// Which of the last pictures of VP9 a receiver has, or may still get, since the last key frame.
+///
+/// In flexible mode a frame refers to earlier pictures by the differences of picture ids. Chromium's differences are wrong
+/// once its encoder has left out a picture: they count it, the ids do not. Then a frame refers to a picture of before the one
+/// that it means: one of a higher temporal layer, or of before the key frame. A receiver that was not sent that picture would
+/// wait for it.
+#[derive(Clone, Copy, Debug, Default)]
+struct PicturesSent {
+    newest: Option<u16>,
+    /// Bit `n` for the picture `n` before the newest.
+    sent: u128,
+}
+
+impl PicturesSent {
+    /// A frame of a picture is forwarded or not. Pictures between it and the newest so far may still come.
+    fn record(&mut self, picture: &vp9::Descriptor, forwarded: bool) {
+        let Some(newest) = self.newest else {
+            (self.newest, self.sent) = (picture.picture_id, forwarded.into());
+            return;
+        };
+        let Some(ahead) = picture.pictures_since(newest).map(u32::from) else { return };
+        match ahead {
+            // Of several spatial layers one is enough: a receiver's layers do not change but with key frames.
+            0 => self.sent |= u128::from(forwarded),
+            1..64 => {
+                self.newest = picture.picture_id;
+                self.sent = self.sent << ahead | ((1 << ahead) - 2) | u128::from(forwarded);
+            }
+            _ => match picture.pictures_before(newest).map(u32::from) {
+                Some(age @ 1..64) if !forwarded => self.sent &= !(1 << age),
+                Some(1..64) => {}
+                _ => (self.newest, self.sent) = (picture.picture_id, u128::MAX << 1 | u128::from(forwarded)),
+            },
+        }
+    }
+
+    /// Which pictures before one there are: bit `n` for the one `n + 1` before it.
+    fn before(&self, picture: &vp9::Descriptor) -> u128 {
+        let age = self.newest.and_then(|newest| picture.pictures_before(newest)).map_or(128, u32::from);
+        self.sent.checked_shr(age + 1).unwrap_or(0)
     }
 }
 

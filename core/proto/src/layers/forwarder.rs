@@ -7,7 +7,7 @@ use super::choice::{Arrival, Chooser};
 use super::numbers::Numbers;
 use super::pictures::{Picture, Pictures};
 use super::timeline::{SenderClock, Timeline};
-use crate::codec::PayloadInfo;
+use crate::codec::{PayloadDescriptor, PayloadInfo, vp9};
 use crate::rtp::SequenceMapper;
 use crate::rtp::seq::{self, timestamp_newer};
 
@@ -69,6 +69,8 @@ pub struct Rewrite {
     pub forwarded: Option<(u8, u8)>,
     /// How many frames back the dependency descriptor's references may be, if some are farther.
     pub reach: Option<u16>,
+    /// The references of VP9's payload descriptor, if they are others.
+    pub references: Option<vp9::References>,
 }
 
 /// A packet that came before, and is to be sent now.
@@ -401,8 +403,7 @@ impl Forwarder {
             };
             let offsets = before.map_or(self.numbers.offsets(), |before| before.offsets_after);
             let offset = self.timeline.offset();
-            let first_frame = self.chooser.first_frame();
-            self.pictures.push(Picture::new(source, packet.timestamp, offset, offsets, first_frame, layers));
+            self.pictures.push(Picture::new(source, packet.timestamp, offset, offsets, &self.chooser, info));
             if !forwarded && arrival == Arrival::FirstOfPicture {
                 self.numbers.leave_out(info);
             }
@@ -444,6 +445,13 @@ impl Forwarder {
                 let reach = dependency.frame_number.wrapping_sub(picture.first_frame?);
                 dependency.references.exceed(reach).then_some(reach)
             }),
+            references: match (info.dependency, info.descriptor) {
+                (None, PayloadDescriptor::Vp9(descriptor)) => {
+                    let among = descriptor.references.among(picture.pictures_before);
+                    (among != descriptor.references).then_some(among)
+                }
+                _ => None,
+            },
         }
     }
 

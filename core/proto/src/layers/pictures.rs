@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use super::Layers;
+use super::choice::Chooser;
 use super::numbers::Offsets;
+use crate::codec::PayloadInfo;
 use crate::rtp::seq::timestamp_newer;
 
 /// Pictures that are remembered: as long as packets are kept to be sent again, at up to 100 a second.
@@ -24,6 +26,8 @@ pub(super) struct Picture {
     pub(super) offsets_after: Offsets,
     /// The number of the key frame that its references can reach back to, if they come near it.
     pub(super) first_frame: Option<u16>,
+    /// VP9: which pictures before it the receiver has: bit `n` for the one `n + 1` before.
+    pub(super) pictures_before: u128,
     /// The layers that were being forwarded with its first frame.
     pub(super) layers: Layers,
     /// The spatial layer that ends it: that one, or a lower one if it turned out that the picture has no more.
@@ -42,8 +46,8 @@ impl Picture {
         timestamp: u32,
         timestamp_offset: u32,
         offsets: Offsets,
-        first_frame: Option<u16>,
-        layers: Layers,
+        chooser: &Chooser,
+        info: &PayloadInfo,
     ) -> Picture {
         Picture {
             source,
@@ -51,9 +55,10 @@ impl Picture {
             timestamp_offset,
             offsets,
             offsets_after: offsets,
-            first_frame,
-            layers,
-            ends_with: layers.spatial,
+            first_frame: chooser.first_frame(),
+            pictures_before: chooser.pictures_before(info),
+            layers: chooser.current(),
+            ends_with: chooser.current().spatial,
             announces: false,
             decided: 0,
             forwarded: 0,

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use sfu_proto::codec::dependency_descriptor::Parser;
 use sfu_proto::codec::{Codec, PayloadDescriptor, vp8, vp9};
+use sfu_proto::layers::Kind;
 use sfu_proto::rtp::seq::timestamp_newer;
 
 use super::stream::{Capture, Forwarded, Received};
@@ -113,27 +114,31 @@ fn vp8(capture: &Capture, forwarded: &[Forwarded<'_>]) {
     }
 }
 
-/// VP9: by the differences that flexible mode gives, or, without, as VP8 but by points to switch up at.
+/// VP9: by the differences that flexible mode gives, or else as VP8 but by points to switch up at.
 fn vp9(capture: &Capture, forwarded: &[Forwarded<'_>]) {
     // Frames by picture id and spatial layer.
     let mut frames: HashMap<(u16, u8), usize> = HashMap::new();
     // Of each spatial layer the last frame of each temporal layer, as far as later ones may refer to it.
-    let mut last = [[None; 8]; 8];
+    let mut streams: HashMap<u8, [[Option<usize>; 8]; 8]> = HashMap::new();
     check_frames(capture, forwarded, |packet, frame| {
         let PayloadDescriptor::Vp9(descriptor) = packet.info.descriptor else { panic!("no VP9") };
         let layers = descriptor.layers.expect("it has layers");
         let picture_id = descriptor.picture_id.expect("it has picture ids");
         let (spatial, temporal) = (usize::from(layers.spatial_id), usize::from(layers.temporal_id));
         let mut references = References::new();
+        let last = streams.entry(packet.stream).or_default();
         if packet.info.is_key_frame {
-            last = [[None; 8]; 8];
+            *last = Default::default();
         }
         if descriptor.inter_picture_predicted {
             match differences(&packet.payload, &descriptor) {
-                Some(differences) => references.extend(differences.into_iter().map(|difference| {
-                    frames[&(picture_id.wrapping_sub(difference.into()) & 0x7fff, layers.spatial_id)]
-                })),
-                None => references.extend(last[spatial][..=temporal].iter().flatten()),
+                Some(differences) if capture.kind != Kind::Simulcast => {
+                    references.extend(differences.into_iter().map(|difference| {
+                        frames[&(picture_id.wrapping_sub(difference.into()) & 0x7fff, layers.spatial_id)]
+                    }));
+                }
+                // Those of Chromium's simulcast are not what the frames mean once pictures have been left out.
+                _ => references.extend(last[spatial][..=temporal].iter().flatten()),
             }
         }
         if layers.inter_layer_dependency {
@@ -152,11 +157,39 @@ fn vp9(capture: &Capture, forwarded: &[Forwarded<'_>]) {
         let step = before.map_or(0, |before| previous.unwrap().wrapping_sub(before) & 0x7fff);
         assert!(step < 16, "{} pictures left out, {} {}", step, capture.name, packet.at);
     }
+    refers_to_what_was_sent(capture, forwarded);
+}
+
+/// The differences that a receiver of VP9 reads are of pictures which it was sent since the last key frame, each once: else
+/// it waits for them.
+fn refers_to_what_was_sent(capture: &Capture, forwarded: &[Forwarded<'_>]) {
+    let mut sent: HashSet<(u16, u8)> = HashSet::new();
+    for packet in forwarded {
+        let descriptor = vp9::Descriptor::parse(&packet.payload).unwrap();
+        let picture_id = descriptor.picture_id.unwrap();
+        let spatial = descriptor.layers.unwrap().spatial_id;
+        if packet.input.info.is_key_frame {
+            sent.clear();
+        }
+        let mut differences = differences(&packet.payload, &descriptor).unwrap_or_default();
+        for difference in &differences {
+            let reference = picture_id.wrapping_sub((*difference).into()) & 0x7fff;
+            assert!(
+                sent.contains(&(reference, spatial)),
+                "{picture_id} refers to {reference}, {} {}",
+                capture.name,
+                packet.at
+            );
+        }
+        differences.sort_unstable();
+        assert!(differences.windows(2).all(|pair| pair[0] != pair[1]), "{} {}", capture.name, packet.at);
+        sent.insert((picture_id, spatial));
+    }
 }
 
 /// The differences of picture ids in flexible mode (RFC 9628, 4.2): up to three bytes, each with a bit that tells of more.
 fn differences(payload: &[u8], descriptor: &vp9::Descriptor) -> Option<Vec<u8>> {
-    if !descriptor.flexible {
+    if !descriptor.flexible || !descriptor.inter_picture_predicted {
         return None;
     }
     let start = 2 + usize::from(descriptor.picture_id.is_some()) + usize::from(descriptor.picture_id_is_long);

@@ -90,9 +90,13 @@ impl Capture {
     /// A packet as it is sent.
     fn forwarded(&self, at: usize, output: &Output, parser: &Parser) -> Forwarded<'_> {
         let packet = &self.packets[at];
-        let Rewrite { picture_id, tl0_pic_idx, frame_number, forwarded, reach, timestamp, marker } = output.rewrite;
+        let Rewrite { picture_id, tl0_pic_idx, frame_number, forwarded, reach, timestamp, marker, .. } = output.rewrite;
         let mut payload = packet.payload.clone();
         packet.info.descriptor.set_numbers(&mut payload, picture_id, tl0_pic_idx);
+        if let Some(references) = &output.rewrite.references {
+            let excess = packet.info.descriptor.set_references(&mut payload, references);
+            payload.drain(..excess);
+        }
         let dependency = packet.dependency.as_ref().map(|value| {
             let mut out = [0; MAX_LEN];
             let len = parser.rewrite(value, &Changes { frame_number, forwarded, reach }, &mut out).unwrap();

@@ -51,6 +51,11 @@ impl Input<'_> {
         self.rewritten.map_or(self.header.marker, |rewritten| rewritten.marker)
     }
 
+    /// How many bytes at the front of the payload are not to be sent.
+    fn excess(&self) -> usize {
+        self.rewritten.map_or(0, Rewritten::excess)
+    }
+
     /// The value of the dependency descriptor, as it is to be sent.
     fn dependency_descriptor(&self) -> Option<&[u8]> {
         let rewritten = self.rewritten.and_then(|rewritten| rewritten.dependency.as_ref());
@@ -408,6 +413,7 @@ fn write(
             scratch.extend_from_slice(input.header.payload(input.bytes));
             if let Some((rewritten, payload)) = input.rewritten.zip(scratch.get_mut(rtx::PREFIX_LEN..)) {
                 rewritten.patch(payload);
+                scratch.drain(rtx::PREFIX_LEN..rtx::PREFIX_LEN + input.excess());
             }
             (scratch.as_slice(), 0)
         }
@@ -417,15 +423,16 @@ fn write(
                 set_padding_bit(slot);
             }
             let payload = input.bytes.get(input.header.header_len()..)?;
-            match input.rewritten.filter(|_| outgoing.is_stored) {
+            let payload = match input.rewritten.filter(|_| outgoing.is_stored) {
                 Some(rewritten) => {
                     scratch.clear();
                     scratch.extend_from_slice(payload);
                     rewritten.patch(scratch);
-                    (scratch.as_slice(), padding_len)
+                    scratch.as_slice()
                 }
-                None => (payload, padding_len),
-            }
+                None => payload,
+            };
+            (payload.get(input.excess()..)?, padding_len)
         }
     };
     let plain_len = header_len + payload.len();

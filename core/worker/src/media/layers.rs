@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use sfu_channel::notification::Event;
 use sfu_proto::codec::dependency_descriptor::{Changes, MAX_LEN, Parser};
+use sfu_proto::codec::vp9::References;
 use sfu_proto::codec::{MAX_DESCRIPTOR_LEN, PayloadDescriptor, PayloadInfo};
 use sfu_proto::layers::{Forwarder, Input as Described, Layers, Output, Released, Rewrite};
 use sfu_proto::rtp::{ExtensionKind, ExtensionSpans, Header, Origin};
@@ -156,6 +157,8 @@ pub(super) struct Rewritten {
     pub marker: bool,
     /// The payload's descriptor, and the numbers to write into it.
     pub numbers: Option<(PayloadDescriptor, u16, u8)>,
+    /// The references to write into that descriptor, if they are others.
+    pub references: Option<References>,
     /// The dependency descriptor, with its length.
     pub dependency: Option<([u8; MAX_LEN], usize)>,
 }
@@ -180,8 +183,15 @@ impl Rewritten {
             timestamp: rewrite.timestamp,
             marker: rewrite.marker,
             numbers: has_numbers.then_some((info.descriptor, rewrite.picture_id, rewrite.tl0_pic_idx)),
+            references: rewrite.references,
             dependency,
         }
+    }
+
+    /// How many bytes at the front of a payload are none of it any more when it has been patched.
+    pub(super) fn excess(&self) -> usize {
+        let changed = self.numbers.as_ref().zip(self.references.as_ref());
+        changed.map_or(0, |((descriptor, ..), references)| descriptor.excess(references))
     }
 
     /// Writes the numbers into a payload. Returns the bytes that were there.
@@ -191,6 +201,9 @@ impl Rewritten {
         saved[..len].copy_from_slice(&payload[..len]);
         if let Some((descriptor, picture_id, tl0_pic_idx)) = &self.numbers {
             descriptor.set_numbers(payload, *picture_id, *tl0_pic_idx);
+            if let Some(references) = &self.references {
+                descriptor.set_references(payload, references);
+            }
         }
         saved
     }
