@@ -185,6 +185,8 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
                 Ok(limit) => limits[case_index].1.push(limit),
                 Err(error) => runner.say_once(format!("the limit: {error:#}")),
             }
+            let shared =
+                shared_load(&contenders, |index| tried.get(&(index, case_index)), |one| takes_part(one, &case));
             for (contender_index, contender) in contenders.iter().enumerate() {
                 if takes_part(contender, &case) {
                     let before = case_index.checked_sub(1).and_then(|before| tried.get(&(contender_index, before)));
@@ -192,7 +194,7 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
                     let tried = tried.entry((contender_index, case_index)).or_default();
                     // The search begins where the repetition before has ended, or the case before.
                     let guess = tried.rate().or(last).unwrap_or(100_000.0);
-                    runner.run(contender, case, repetition, guess, tried);
+                    runner.run(contender, case, repetition, Loads { guess, shared }, tried);
                 }
             }
         }
@@ -234,6 +236,27 @@ impl Tried {
     }
 }
 
+/// Packets a second, in all.
+#[derive(Clone, Copy)]
+struct Loads {
+    /// Where the search for saturation begins.
+    guess: f64,
+    /// What all workers are measured at.
+    shared: Option<f64>,
+}
+
+/// Half of the saturation of the worker that has the lowest, once all that take part have one; `None` for one worker alone.
+fn shared_load<'a>(
+    contenders: &[Contender],
+    tried: impl Fn(usize) -> Option<&'a Tried>,
+    takes_part: impl Fn(&Contender) -> bool,
+) -> Option<f64> {
+    let workers = contenders.iter().enumerate().filter(|(_, one)| one.program.is_some() && takes_part(one));
+    let rates: Vec<f64> = workers.map(|(index, _)| tried(index).and_then(Tried::rate)).collect::<Option<_>>()?;
+    let lowest = rates.iter().copied().min_by(f64::total_cmp)?;
+    (rates.len() > 1).then_some(lowest / 2.0)
+}
+
 struct Runner<'a> {
     setting: Setting<'a>,
     durations: Durations,
@@ -242,7 +265,7 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    fn run(&mut self, contender: &Contender, case: Case, repetition: usize, guess: f64, tried: &mut Tried) {
+    fn run(&mut self, contender: &Contender, case: Case, repetition: usize, loads: Loads, tried: &mut Tried) {
         let progress = self.progress.clone();
         let what = format!("{}, {case}, repetition {}", contender.name, repetition + 1);
         // Without a terminal there is no bar; a log says where it is.
@@ -251,7 +274,8 @@ impl Runner<'_> {
         }
         let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
         let result = Session::start(contender, case, self.setting).and_then(|mut session| {
-            let run = measure::run(&mut session, guess, self.durations, &mut tell)?;
+            let shared = loads.shared.filter(|_| session.process().is_some());
+            let run = measure::run(&mut session, loads.guess, shared, self.durations, &mut tell)?;
             if repetition == 0 && session.process().is_some() {
                 tell("counting system calls at half load");
                 match measure::calls_per_packet(&mut session, &run, self.durations.search, self.setting.directory) {

@@ -16,7 +16,7 @@ struct Figure {
     more_is_better: bool,
 }
 
-const FIGURES: [Figure; 5] = [
+const FIGURES: [Figure; 4] = [
     Figure { name: "CPU ns a packet, full", value: |summary| Some(summary.ns_full), unit: 1.0, more_is_better: false },
     Figure {
         name: "CPU ns a packet, half load",
@@ -30,9 +30,16 @@ const FIGURES: [Figure; 5] = [
         unit: 1e3,
         more_is_better: true,
     },
-    Figure { name: "p99 µs", value: |summary| summary.p99, unit: 1.0, more_is_better: false },
     Figure { name: "MiB", value: |summary| summary.memory, unit: 1_048_576.0, more_is_better: false },
 ];
+
+/// At half of its own saturation a worker that does more has more to do: workers are compared at the same load.
+const P99_AT_SAME_LOAD: Figure =
+    Figure { name: "p99 µs, same load", value: |summary| summary.p99_shared, unit: 1.0, more_is_better: false };
+
+/// What the same load is differs from one run to the next: those of two runs are compared at each one's own.
+const P99_AT_HALF_LOAD: Figure =
+    Figure { name: "p99 µs, half load", value: |summary| summary.p99, unit: 1.0, more_is_better: false };
 
 /// The comparison as a table.
 ///
@@ -65,7 +72,7 @@ pub fn behind(report: &Report) -> String {
         for other in &others {
             let both = report.summary(&first.name, &case).zip(report.summary(other, &case));
             let Some((ours, theirs)) = both else { continue };
-            for Figure { name, value, unit, more_is_better } in &FIGURES {
+            for Figure { name, value, unit, more_is_better } in FIGURES.iter().chain([&P99_AT_SAME_LOAD]) {
                 let (Some(a), Some(b)) = (value(ours), value(theirs)) else { continue };
                 if (a.median > b.median) != *more_is_better && a.median != b.median {
                     let (a, b) = (a.show(*unit, 0), b.show(*unit, 0));
@@ -101,7 +108,7 @@ fn two(first: &Report, second: &Report, first_name: &str, second_name: &str) -> 
             let Some(two) = both(first, one, second, other, case) else { continue };
             compared = true;
             let name = if one == other { (*one).to_owned() } else { format!("{one}, {other}") };
-            write_pair(&mut text, &format!("{case}: {name}"), two);
+            write_pair(&mut text, &format!("{case}: {name}"), two, &P99_AT_HALF_LOAD);
         }
     }
     if !compared {
@@ -130,7 +137,7 @@ fn within(report: &Report) -> Result<String> {
     for case in report.cases() {
         for other in others {
             let Some(two) = both(report, first, report, other, case) else { continue };
-            write_pair(&mut text, &format!("{case}: {other}"), two);
+            write_pair(&mut text, &format!("{case}: {other}"), two, &P99_AT_SAME_LOAD);
         }
     }
     Ok(text + TAIL)
@@ -153,14 +160,14 @@ fn both<'a>(
     find(first, one).zip(find(second, other))
 }
 
-fn write_pair(text: &mut String, name: &str, (one, other): (&Outcome, &Outcome)) {
+fn write_pair(text: &mut String, name: &str, (one, other): (&Outcome, &Outcome), p99: &Figure) {
     // Writing to a String doesn't fail.
     let (Some(one), Some(other)) = (&one.summary, &other.summary) else {
         let word = |outcome: &Outcome| if outcome.summary.is_some() { "" } else { "FAILED" };
         let _ = writeln!(text, "| {name} | | {} | {} | |", word(one), word(other));
         return;
     };
-    for Figure { name: figure, value, unit, .. } in &FIGURES {
+    for Figure { name: figure, value, unit, .. } in FIGURES.iter().chain([p99]) {
         let (Some(a), Some(b)) = (value(one), value(other)) else { continue };
         let overlap = if a.min <= b.max && b.min <= a.max { " ~" } else { "" };
         let ratio = b.median / a.median;

@@ -49,6 +49,9 @@ pub struct Run {
     pub full: Point,
     /// At half of it.
     pub half: Point,
+    /// At half of the saturation of the worker that has the lowest, where several are measured: the same load for all.
+    #[serde(default)]
+    pub shared: Option<Point>,
     /// Resident memory before any packet, in bytes; none for the control.
     pub memory_idle: Option<u64>,
     /// Resident memory after the measurement at saturation.
@@ -74,11 +77,18 @@ pub struct Point {
     pub latency: Option<Latency>,
 }
 
-/// Runs it all. `guess` is where to begin the search, in packets a second in all; `tell` hears of each step.
+/// Runs it all. `guess` is where to begin the search, in packets a second in all, and `shared` the load that all contenders
+/// are measured at, once it is known; `tell` hears of each step.
 ///
 /// # Errors
 /// The contender died, did other work than it had to, or loses packets even under a small load.
-pub fn run(session: &mut Session, guess: f64, durations: Durations, tell: &mut dyn FnMut(&str)) -> Result<Run> {
+pub fn run(
+    session: &mut Session,
+    guess: f64,
+    shared: Option<f64>,
+    durations: Durations,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Run> {
     let memory_idle = session.memory()?.map(|memory| memory.now);
     let case = session.case();
     let copies = case.audience.copies() as f64;
@@ -121,11 +131,19 @@ pub fn run(session: &mut Session, guess: f64, durations: Durations, tell: &mut d
     if half.loss() >= TOLERATED_LOSS {
         tell("packets were lost at half load");
     }
+    let shared = match shared {
+        Some(rate) => {
+            tell("measuring at the load that is the same for all");
+            Some(Point::of(&load.step(rate, durations.measure, CHECK_EVERY)?))
+        }
+        None => None,
+    };
     Ok(Run {
         packets_per_second: full.packets_per_second(),
         load_limited: found.load_limited || full.load_busy > 0.95,
         full: Point::of(&full),
         half: Point::of(&half),
+        shared,
         memory_idle,
         memory,
         packets_checked: load.checked,

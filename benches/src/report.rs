@@ -78,6 +78,9 @@ pub struct Summary {
     pub p99: Option<Spread>,
     /// 99.9 % were.
     pub p999: Option<Spread>,
+    /// 99 % were, at the load that was the same for all workers.
+    #[serde(default)]
+    pub p99_shared: Option<Spread>,
     /// Bytes resident after saturation; `None` for the control.
     pub memory: Option<Spread>,
 }
@@ -119,6 +122,7 @@ impl Summary {
             p50: optional(&|run| Some(run.half.latency?.p50)),
             p99: optional(&|run| Some(run.half.latency?.p99)),
             p999: optional(&|run| Some(run.half.latency?.p999)),
+            p99_shared: optional(&|run| Some(run.shared?.latency?.p99)),
             memory: optional(&|run| Some(run.memory?.now as f64)),
         })
     }
@@ -219,7 +223,8 @@ impl Report {
         let mut text = format!(
             "{}. Medians of {} repetitions, the smallest and the greatest in brackets. Saturation is the highest load with less than \
              {} % loss; ≥: the load's core had no more to give. The limit is what the kernel's cheapest sending and the cipher take \
-             alone; how many times that a worker takes stands behind it. CPU ratio: to the first worker's, at saturation.\n",
+             alone; how many times that a worker takes stands behind it. CPU ratio: to the first worker's, at saturation. Latencies are \
+             those at half of a worker's own saturation; the same load is half of the lowest saturation of all.\n",
             self.machine.summary(),
             self.repetitions,
             self.tolerated_loss * 100.0
@@ -253,7 +258,7 @@ impl Report {
             text,
             "\n**{}: packets of {} bytes**\n\n\
              | | | CPU ns a packet, full | half load | limit | × limit, full, half | CPU ratio | thousand packets/s | busy % worker, load | \
-             p50, p99, p99.9 µs | calls a packet | MiB |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+             p50, p99, p99.9 µs | p99 µs, same load | calls a packet | MiB |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
             title(kind),
             first.traffic.packet_len
         );
@@ -280,7 +285,7 @@ fn title(kind: &str) -> &str {
 }
 
 fn cells(outcome: &Outcome, reference: Option<&Summary>, limit: Option<Limit>) -> Vec<String> {
-    const COLUMNS: usize = 10;
+    const COLUMNS: usize = 11;
     let Some(summary) = &outcome.summary else {
         let mut cells = vec![String::new(); COLUMNS];
         cells[0] = "FAILED".to_owned();
@@ -301,6 +306,7 @@ fn cells(outcome: &Outcome, reference: Option<&Summary>, limit: Option<Limit>) -
         format!("{at_least}{}", summary.packets_per_second.show(1e3, 0)),
         format!("{:.0}, {:.0}", summary.worker_busy.median * 100.0, summary.load_busy.median * 100.0),
         [summary.p50, summary.p99, summary.p999].map(microseconds).join(", "),
+        microseconds(summary.p99_shared),
         outcome.calls_per_packet.map_or_else(none, |calls| format!("{calls:.3}")),
         summary.memory.map_or_else(none, |memory| format!("{:.0}", memory.median / 1_048_576.0)),
     ]
@@ -351,6 +357,7 @@ pub(crate) mod tests {
             load_limited: false,
             full: point,
             half: point,
+            shared: None,
             memory_idle: None,
             memory: None,
             packets_checked: 1,
