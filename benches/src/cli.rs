@@ -386,3 +386,28 @@ pub(crate) fn short_name(worker: &Path, workers: &[PathBuf]) -> String {
         _ => worker.display().to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::run;
+
+    #[test]
+    fn the_shared_load_is_what_the_slowest_worker_can_do_half_of() {
+        let contender = |name: &str, is_worker: bool| Contender {
+            name: name.to_owned(),
+            program: is_worker.then(|| name.into()),
+            arguments: Vec::new(),
+            modes: ALL_MODES.to_vec(),
+        };
+        let contenders = [contender("fast", true), contender("slow", true), contender("control", false)];
+        let tried = |rate: f64| Tried { results: vec![Ok(run(rate))], calls: None };
+        let all = [tried(900e3), tried(200e3), tried(50e3)];
+        let load = |known: &[Tried], takes_part: fn(&Contender) -> bool| {
+            shared_load(&contenders, |index| known.get(index), takes_part)
+        };
+        assert_eq!(load(&all, |_| true), Some(100e3), "the control is no worker");
+        assert_eq!(load(&all[..1], |_| true), None, "the slow one has not been measured yet");
+        assert_eq!(load(&all, |one| one.name != "slow"), None, "one worker has nobody to be compared with");
+    }
+}
