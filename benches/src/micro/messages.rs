@@ -1,5 +1,6 @@
 //! The requests that the measured functions are given.
 
+use crate::scene::transport_options;
 use serde_json::{Value, json};
 use sfu_proto::srtp::Suite;
 
@@ -60,19 +61,9 @@ pub(super) fn consume(index: usize) -> Value {
 
 /// The data of `router.createPlainTransport`.
 pub(super) fn plain_transport(id: &str, comedia: bool, suite: Option<Suite>) -> Value {
-    let mut options = json!({
-        "transportId": id,
-        "listenIp": { "ip": "127.0.0.1" },
-        "rtcpMux": true,
-        "comedia": comedia,
-        "enableSctp": false,
-        "numSctpStreams": { "OS": 1024, "MIS": 1024 },
-        "maxSctpMessageSize": 262_144,
-        "sctpSendBufferSize": 262_144,
-        "isDataChannel": false,
-        "enableSrtp": suite.is_some(),
-    });
+    let mut options = transport_options(id, comedia);
     if let Some(suite) = suite {
+        options["enableSrtp"] = json!(true);
         options["srtpCryptoSuite"] = json!(suite.name());
     }
     options
