@@ -34,8 +34,16 @@ pub fn destination(given: Option<&Path>, quick: bool, name: &str) -> Option<Path
 /// # Errors
 /// A file can't be written.
 pub fn write(path: &Path, report: &impl Serialize, texts: &[(&str, String)]) -> Result<()> {
-    let json = ("json", serde_json::to_string_pretty(report)? + "\n");
-    for (extension, text) in std::iter::once(&json).chain(texts) {
+    write_texts(path, &[("json", serde_json::to_string_pretty(report)? + "\n")])?;
+    write_texts(path, texts)
+}
+
+/// Writes texts as PATH with their extensions.
+///
+/// # Errors
+/// A file can't be written.
+pub fn write_texts(path: &Path, texts: &[(&str, String)]) -> Result<()> {
+    for (extension, text) in texts {
         let path = path.with_extension(extension);
         fs::write(&path, text).with_context(|| format!("{} can't be written", path.display()))?;
     }

@@ -17,7 +17,6 @@ use ch05_event_libraries::forwarder::{MAX_DATAGRAM, MAX_SUBSCRIBERS};
 use clap::{Parser, Subcommand};
 use stage::Machine;
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -75,13 +74,19 @@ fn parse_length(text: &str) -> Result<usize, String> {
     }
 }
 
-/// What the runner starts this program as.
-#[derive(Debug, Clone, Copy, Subcommand)]
+/// What the runner starts this program as, and what else there is to do than to measure.
+#[derive(Debug, Clone, Subcommand)]
 enum Role {
     #[command(hide = true)]
     Generator,
     #[command(hide = true)]
     Receiver,
+    /// Writes PATH.md and PATH.svg anew from PATH.json, without measuring
+    Render {
+        /// What a run has written
+        #[arg(value_name = "PATH.json")]
+        result: PathBuf,
+    },
 }
 
 /// Shorter than those of `bench-forward`: there are many contenders.
@@ -93,9 +98,14 @@ const FULL: Durations = Durations { verify: 0.1, search: 0.1, measure: 0.4 };
 /// In words, what keeps it from measuring.
 pub fn main() -> Result<ExitCode> {
     let mut options = Options::parse();
-    match options.role {
+    match options.role.take() {
         Some(Role::Generator) => return generator::main().map(|()| ExitCode::SUCCESS),
         Some(Role::Receiver) => return receiver::main().map(|()| ExitCode::SUCCESS),
+        Some(Role::Render { result }) => {
+            output::write_texts(&result, &texts(&Report::read(&result)?))?;
+            println!("Written: {}", result.with_extension("{md,svg}").display());
+            return Ok(ExitCode::SUCCESS);
+        }
         None => {}
     }
     if options.quick {
@@ -108,11 +118,15 @@ pub fn main() -> Result<ExitCode> {
     let report = run(&options, directory.path())?;
     print!("{}", report.markdown());
     if let Some(output) = output::destination(options.output.as_deref(), options.quick, "ch05") {
-        report.write(&output)?;
-        fs::write(output.with_extension("svg"), plot::draw(&report))?;
+        output::write(&output, &report, &texts(&report))?;
         println!("\nWritten: {}", output.with_extension("{json,md,svg}").display());
     }
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is written of a report for readers, by the file's extension.
+fn texts(report: &Report) -> [(&'static str, String); 2] {
+    [("md", report.markdown()), ("svg", plot::draw(report))]
 }
 
 fn run(options: &Options, directory: &Path) -> Result<Report> {

@@ -8,14 +8,14 @@ use crate::session::{Session, Setting, Subject};
 use crate::workload::{PRODUCER_PAYLOAD_TYPE, producer_ssrc};
 use anyhow::{Context, Result, bail};
 use ch05_event_libraries::Driver;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// What is compared.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Contender {
     /// Its name in tables.
     pub name: String,

@@ -13,5 +13,6 @@
 pub mod cli;
 pub mod forwarder;
 pub mod plot;
+pub mod ratios;
 pub mod receiving;
 pub mod report;

@@ -14,14 +14,14 @@ use crate::session::{Setting, Subject};
 use crate::traffic::Traffic;
 use crate::workload::{PRODUCER_PAYLOAD_TYPE, producer_ssrc};
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// One contender's one run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Receiving {
     /// At the highest load without loss.
     pub full: Point,
@@ -36,7 +36,7 @@ pub struct Receiving {
 }
 
 /// A measurement at one load.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Point {
     /// Packets a second that were taken.
     pub packets_per_second: f64,

@@ -1,21 +1,22 @@
 //! The results, as JSON for programs and as tables for the book.
 
 use super::forwarder::Contender;
+use super::ratios;
 use super::receiving::Receiving;
 use crate::machine::Cores;
 use crate::measure::{Durations, Run};
-use crate::output;
 use crate::report::Summary;
 use crate::stats::Spread;
 use crate::traffic::Pattern;
-use anyhow::Result;
-use serde::Serialize;
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 use stage::Machine;
 use std::fmt::{self, Write as _};
+use std::fs;
 use std::path::Path;
 
 /// A case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Bytes of a packet's UDP payload.
     pub packet_len: usize,
@@ -30,7 +31,7 @@ impl fmt::Display for Place {
 }
 
 /// Everything there is to know of one invocation.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// What it was measured on.
     pub machine: Machine,
@@ -55,7 +56,7 @@ pub struct Report {
 }
 
 /// One contender's one run of one case.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Measured {
     /// Saturation and half load.
     #[serde(flatten)]
@@ -69,7 +70,7 @@ pub struct Measured {
 }
 
 /// All runs of one contender in one case.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// Its name.
     pub contender: String,
@@ -102,7 +103,7 @@ impl Outcome {
 }
 
 /// All runs of one contender that received only.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ReceivingOutcome {
     /// Its name.
     pub contender: String,
@@ -173,20 +174,22 @@ impl Report {
         distinct(self.outcomes.iter().map(|outcome| outcome.place))
     }
 
+    /// All lengths of packets, in the order in which they were run.
     fn lengths(&self) -> Vec<usize> {
         let receiving = self.receiving.iter().map(|outcome| outcome.packet_len);
         distinct(self.outcomes.iter().map(|outcome| outcome.place.packet_len).chain(receiving))
     }
 
-    /// Writes PATH.json and PATH.md.
+    /// Reads what a run has written as PATH.json.
     ///
     /// # Errors
-    /// A file can't be written.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        output::write(path, self, &[("md", self.markdown())])
+    /// The file can't be read, or holds something else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let json = fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
+        serde_json::from_slice(&json).with_context(|| format!("{} holds no results of bench-io", path.display()))
     }
 
-    /// A table for each case, those of the first length in sight and the others folded.
+    /// For each length the ratios, and a table for each case; those of the first length in sight and the others folded.
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!(
@@ -225,7 +228,7 @@ impl Report {
     }
 
     fn tables(&self, packet_len: usize) -> String {
-        let mut text = String::new();
+        let mut text = ratios::table(self, packet_len);
         let mut receiving = self.receiving.iter().filter(|outcome| outcome.packet_len == packet_len).peekable();
         if receiving.peek().is_some() {
             text += "\n**1 to 0**: received, and sent to nobody\n\n\
@@ -247,7 +250,8 @@ impl Report {
     }
 }
 
-fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+/// Each once, in the order of their first appearance.
+pub(super) fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
     let mut distinct = Vec::new();
     for one in all {
         if !distinct.contains(&one) {

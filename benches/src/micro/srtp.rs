@@ -54,12 +54,6 @@ pub(super) fn all(bench: &mut impl Bench) -> Result<()> {
         for &(name, backend) in BACKENDS {
             for (len, column) in PACKET_LENGTHS {
                 protect(bench, suite, (name, backend), (len, column))?;
-            }
-        }
-    }
-    for suite in Suite::ALL {
-        for &(name, backend) in BACKENDS {
-            for (len, column) in PACKET_LENGTHS {
                 unprotect(bench, suite, (name, backend), (len, column))?;
             }
         }
