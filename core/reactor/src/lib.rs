@@ -9,6 +9,7 @@
 //! | framed messages from and to the parent process | [`frame::FrameReader`], [`frame::FrameWriter`] |
 //! | many datagrams per system call, both ways | [`udp::UdpSocket`], [`udp::RecvBatch`] |
 //! | datagrams over TCP (RFC 4571) | [`tcp::TcpListener`], [`tcp::TcpStream`] |
+//! | have memory fetched before it is needed | [`mod@prefetch`] |
 //!
 //! Nothing here starts a thread, blocks (except [`poll::Poller::wait`]) or calls back: the owner asks, and is answered.
 //! All sockets are non-blocking and close-on-exec. Everything is readiness-based and level-triggered, so a caller may
@@ -57,6 +58,7 @@
 pub mod fd;
 pub mod frame;
 pub mod poll;
+pub mod prefetch;
 pub mod signal;
 pub mod tcp;
 pub mod timer;

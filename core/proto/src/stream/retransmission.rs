@@ -132,6 +132,14 @@ impl Buffer {
         Some(Stored { bytes, timestamp: entry.timestamp, inserted: entry.inserted })
     }
 
+    /// Where the next packet will be copied to, if it is `len` bytes long and nothing has to grow for it; empty where that is
+    /// not known. For whoever can have memory fetched ahead; what the bytes are means nothing.
+    pub fn next_place(&self, len: usize) -> &[u8] {
+        let offset = self.offset(self.head);
+        let offset = if offset + len > self.bytes.len() { 0 } else { offset };
+        self.bytes.get(offset..offset + len).unwrap_or_default()
+    }
+
     /// How many packets are stored, those too old to be given out included.
     pub fn len(&self) -> usize {
         self.stored
@@ -298,6 +306,21 @@ mod tests {
         assert_eq!(buffer.get(start + millis(2001), 65535), None);
         assert_eq!(buffer.insert(start, 3, 8, &[]), Insertion::WrongSize);
         assert_eq!(buffer.insert(start, 3, 8, &[0; 70_000]), Insertion::WrongSize);
+    }
+
+    #[test]
+    fn the_next_place_is_where_the_next_packet_goes() {
+        let start = Instant::now();
+        let mut buffer = Buffer::new(Config { max_packets: 64, max_bytes: 20_000, max_age: millis(2000) });
+        assert!(buffer.next_place(700).is_empty());
+        let mut hits = 0;
+        for index in 0..200u16 {
+            let place = buffer.next_place(700).as_ptr();
+            buffer.insert(start, index, 0, &packet(index, 700));
+            hits += u32::from(buffer.get(start, index).unwrap().bytes.as_ptr() == place);
+        }
+        // All but the first one, and the one that it had to grow for.
+        assert_eq!(hits, 198);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use sfu_channel::payload::PayloadEvent;
 use sfu_proto::bwe::Estimator;
 use sfu_proto::rtp::rtx;
 use sfu_proto::rtp::{AbsSendTime, ExtensionKind, ExtensionSpans, FixedHeader, Header, HeaderWriter};
+use sfu_reactor::prefetch::prefetch;
 use sfu_reactor::udp::{RecvBatch, Sent};
 
 use super::history::Stamps;
@@ -135,11 +136,34 @@ impl Worker {
     /// Sends what is pending on all transports.
     fn emit(&mut self, now: Instant, batch: &mut RecvBatch) {
         let mut dirty = std::mem::take(&mut self.media.dirty_transports);
-        for transport in dirty.drain(..) {
-            self.emit_on(now, transport, batch);
-            self.schedule_bandwidth(transport);
+        for (position, transport) in dirty.iter().enumerate() {
+            self.prefetch_for(dirty.get(position + 1..).unwrap_or_default());
+            self.emit_on(now, *transport, batch);
+            self.schedule_bandwidth(*transport);
         }
+        dirty.clear();
         self.media.dirty_transports = dirty;
+    }
+
+    /// Asks for the memory that the next transports will need: each step for what the step before has found the way to. With
+    /// many consumers each of these places would else be waited for.
+    fn prefetch_for(&self, next: &[usize]) {
+        let transport = |ahead: usize| next.get(ahead).and_then(|index| self.transports.get(*index));
+        if let Some(path) = transport(0).and_then(Transport::rtp_path)
+            && let Some(socket) = self.sockets.get(path.socket)
+        {
+            prefetch(&socket.io);
+        }
+        if let Some(transport) = transport(1) {
+            transport.prefetch_path();
+            let consumer = transport.pending.first().and_then(|pending| self.consumers.get(pending.consumer));
+            if let Some(consumer) = consumer {
+                prefetch(consumer);
+            }
+        }
+        if let Some(transport) = transport(2) {
+            transport.prefetch();
+        }
     }
 
     fn emit_on(&mut self, now: Instant, index: usize, batch: &mut RecvBatch) {
@@ -236,8 +260,12 @@ impl Transport {
         let rtp = totals.rtp_bytes.saturating_sub(totals.dropped_bytes);
         let rtx = totals.rtx_bytes.saturating_sub(totals.dropped_bytes.saturating_sub(totals.rtp_bytes));
         self.traffic.sent.add(now, rtp + rtx);
-        self.traffic.rtp_sent.add(now, rtp);
-        self.traffic.rtx_sent.add(now, rtx);
+        if rtp > 0 {
+            self.traffic.rtp_sent.add(now, rtp);
+        }
+        if rtx > 0 {
+            self.traffic.rtx_sent.add(now, rtx);
+        }
         self.dropped += totals.dropped as u64;
     }
 }

@@ -8,6 +8,7 @@ use sfu_proto::rtp::{self, AudioLevel, ExtensionKind, Header, parse_extensions, 
 use sfu_proto::stream::inactivity::Activity;
 use sfu_proto::stream::nack::{self, Arrival};
 use sfu_proto::stream::receive::Verdict;
+use sfu_reactor::prefetch::prefetch_bytes;
 
 use super::Packet;
 use super::recv_stream::RecvStream;
@@ -133,6 +134,8 @@ impl Worker {
         }
         if let Some(stored) = producer.streams.get_mut(found.stream).and_then(|stream| stream.stored.as_mut()) {
             stored.insert(now, packet.header.sequence_number, packet.header.timestamp, packet.bytes(datagram));
+            // Of many streams no cache holds what they keep. The next packet needs not wait for its place, though.
+            prefetch_bytes(stored.next_place(packet.header.packet_len()));
         }
         packet.stream = found.stream;
         packet.epoch = producer.streams.get(found.stream).map_or(0, RecvStream::epoch);

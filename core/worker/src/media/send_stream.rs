@@ -42,6 +42,8 @@ pub struct SendStream {
     rtx: Option<Rtx>,
     extensions: Vec<(ExtensionKind, u8)>,
     has_transport_sequence: bool,
+    /// Whether values are made for each packet as it is sent, so that one that is sent again needs them.
+    has_stamps: bool,
     mid: Box<[u8]>,
     payload_types: u128,
     sends_key_frames: bool,
@@ -117,8 +119,10 @@ impl SendStream {
         let ids = rtp_parameters::extension_ids(&parameters.header_extensions);
         let media_codecs = parameters.codecs.iter().filter(|codec| rtp_parameters::is_media(codec));
         let extensions = written_extensions(kind, &ids, &mid);
+        let has = |sought: ExtensionKind| extensions.iter().any(|(kind, _)| *kind == sought);
         Ok(SendStream {
-            has_transport_sequence: extensions.iter().any(|(kind, _)| *kind == ExtensionKind::TransportWideCc),
+            has_transport_sequence: has(ExtensionKind::TransportWideCc),
+            has_stamps: has(ExtensionKind::TransportWideCc) || has(ExtensionKind::AbsSendTime),
             extensions,
             history: History::new(rtx.is_some()),
             rtx,
@@ -254,16 +258,16 @@ impl SendStream {
         usize::try_from(stats.byte_count / stats.packet_count.max(1)).unwrap_or(usize::MAX)
     }
 
-    /// Keeps the values that a packet was sent with, if it could be sent again under its own number.
+    /// Keeps the values that a packet was sent with, if there are any and it could be sent again under its own number.
     pub fn remember(&mut self, sequence_number: u16, stamps: Stamps) {
-        if self.params.use_nack && self.rtx.is_none() {
+        if self.has_stamps && self.params.use_nack && self.rtx.is_none() {
             self.history.remember(sequence_number, stamps);
         }
     }
 
     /// The values that a packet was sent with; `None` if they are forgotten.
     pub fn recall(&self, sequence_number: u16) -> Option<Stamps> {
-        self.history.recall(sequence_number)
+        if self.has_stamps { self.history.recall(sequence_number) } else { Some(Stamps::default()) }
     }
 
     /// Its retransmission stream with the next number on it, if it has one.
@@ -349,9 +353,11 @@ mod tests {
             }));
             encoding["rtx"] = serde_json::json!({"ssrc": 8});
         }
-        let mut parameters: RtpParameters =
-            serde_json::from_value(serde_json::json!({"codecs": codecs, "encodings": [encoding]}))
-                .expect("well-formed");
+        let mut parameters: RtpParameters = serde_json::from_value(serde_json::json!({
+            "codecs": codecs, "encodings": [encoding],
+            "headerExtensions": [{"uri": "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", "id": 4}],
+        }))
+        .expect("well-formed");
         rtp_parameters::normalize(&mut parameters).expect("right");
         SendStream::new(MediaKind::Video, &parameters, 0, ignore_dtx).expect("right")
     }

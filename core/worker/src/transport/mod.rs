@@ -21,6 +21,7 @@ use sfu_channel::request::TransportOptions;
 use sfu_channel::response::Refusal;
 use sfu_proto::rtp::{ExtensionIds, ExtensionKind};
 use sfu_proto::srtp;
+use sfu_reactor::prefetch::prefetch;
 
 pub use data::TransportData;
 pub use pipe::PipeTransport;
@@ -85,16 +86,31 @@ pub enum Kind {
 }
 
 /// One transport.
+///
+/// It lies in memory as it is written here: what each turn touches that sends something comes first, and is together in two or three
+/// cache lines.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Transport {
-    /// Its id.
-    pub id: String,
-    /// Its router.
-    pub router: usize,
     /// The part that depends on its kind.
     pub kind: Kind,
     /// SRTP.
     pub protection: Protection,
+    /// What is to be sent at the end of the turn.
+    pub pending: Vec<Pending>,
+    /// How much the peer can be sent, if a consumer negotiated that its feedback tells.
+    pub bandwidth: Option<Box<Bandwidth>>,
+    /// The last transport-wide sequence number sent.
+    pub transport_sequence: u16,
+    /// Packets that could not be sent, and that have not been told in the log.
+    pub dropped: u64,
+    /// What has gone through.
+    pub traffic: Traffic,
+
+    /// Its id.
+    pub id: String,
+    /// Its router.
+    pub router: usize,
     /// Whether consumers have been told that it is connected.
     pub connected: bool,
 
@@ -116,12 +132,6 @@ pub struct Transport {
     /// The last number sent on each SSRC that a closed consumer had: the next one of that SSRC goes on from there. Kept
     /// as long as the transport, as its keys are; the library's requests alone make it grow.
     last_sequence_numbers: FxHashMap<u32, u16>,
-    /// What is to be sent at the end of the turn.
-    pub pending: Vec<Pending>,
-    /// The last transport-wide sequence number sent.
-    pub transport_sequence: u16,
-    /// How much the peer can be sent, if a consumer negotiated that its feedback tells.
-    pub bandwidth: Option<Box<Bandwidth>>,
 
     /// Bound of what comes in, in bits per second; 0 for none.
     pub max_incoming_bitrate: u64,
@@ -137,10 +147,6 @@ pub struct Transport {
     pub data: TransportData,
     /// What is traced.
     pub trace: TraceTypes<TransportTraceEventType>,
-    /// What has gone through.
-    pub traffic: Traffic,
-    /// Packets that could not be sent, and that have not been told in the log.
-    pub dropped: u64,
 }
 
 impl Transport {
@@ -185,6 +191,26 @@ impl Transport {
             Kind::Plain(plain) => plain.path,
             Kind::Pipe(pipe) => pipe.path,
             Kind::Direct => None,
+        }
+    }
+
+    /// Asks for the memory that sending takes: that of the transport itself, and then, by
+    /// [`prefetch_path`](Transport::prefetch_path), that to which it leads.
+    pub fn prefetch(&self) {
+        prefetch(&self.kind);
+        prefetch(&self.pending);
+        prefetch(&self.dropped);
+        prefetch(&self.traffic.sent);
+        prefetch(&self.traffic.rtp_sent);
+    }
+
+    /// Asks for the memory in which [`rtp_path`](Transport::rtp_path) looks.
+    pub fn prefetch_path(&self) {
+        match &self.kind {
+            Kind::WebRtc(webrtc) => webrtc.prefetch_path(),
+            Kind::Plain(plain) => prefetch(&plain.path),
+            Kind::Pipe(pipe) => prefetch(&pipe.path),
+            Kind::Direct => {}
         }
     }
 

@@ -10,6 +10,7 @@ use sfu_channel as channel;
 use sfu_channel::request::{CreateWebRtcTransport, CreateWebRtcTransportWithServer};
 use sfu_channel::{DtlsParameters, DtlsRole, DtlsState, IceCandidate, IceParameters, TransportTuple};
 use sfu_proto::{dtls, ice};
+use sfu_reactor::prefetch::prefetch;
 
 use super::Path;
 use super::connections::Connections;
@@ -120,6 +121,11 @@ impl WebRtcTransport {
     /// Where to send, while ICE has a selected tuple.
     pub fn path(&self) -> Option<Path> {
         self.selected
+    }
+
+    /// Asks for the memory of [`path`](WebRtcTransport::path).
+    pub fn prefetch_path(&self) {
+        prefetch(&self.selected);
     }
 
     /// What the library must tell the peer about ICE.
