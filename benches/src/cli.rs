@@ -99,7 +99,7 @@ enum Kind {
 const SPEAKERS: usize = 10;
 
 /// How long each part takes: as long as so many cases allow.
-const FULL: Durations = Durations { verify: 0.3, search: 0.2, measure: 1.0 };
+const FULL: Durations = Durations { verify: 0.3, search: 0.2, warm_up: 2.0, measure: 1.0 };
 
 /// What the runner starts this program as.
 #[derive(Debug, Clone, Subcommand)]

@@ -15,15 +15,19 @@ pub struct Durations {
     pub verify: f64,
     /// A step of the search.
     pub search: f64,
+    /// At saturation, before the measurement there: as long as workers keep packets for retransmission, so that they have all the
+    /// memory for that.
+    #[serde(default)]
+    pub warm_up: f64,
     /// A measurement at saturation, and one at half of it.
     pub measure: f64,
 }
 
 impl Durations {
     /// For results.
-    pub const FULL: Self = Self { verify: 0.3, search: 0.3, measure: 2.0 };
+    pub const FULL: Self = Self { verify: 0.3, search: 0.3, warm_up: 2.0, measure: 2.0 };
     /// To see that everything works.
-    pub const QUICK: Self = Self { verify: 0.1, search: 0.1, measure: 0.3 };
+    pub const QUICK: Self = Self { verify: 0.1, search: 0.1, warm_up: 0.0, measure: 0.3 };
 }
 
 /// The loss that counts as none: 0.1 %.
@@ -109,6 +113,10 @@ pub fn run(
     }
 
     let mut found = search(&mut load, guess, durations.search, tell)?;
+    if durations.warm_up > 0.0 && load.session.process().is_some() {
+        tell("warming up");
+        load.step(found.rate, durations.warm_up, CHECK_EVERY)?;
+    }
     let full = loop {
         tell(&format!("measuring at {:.0} packets/s", found.rate));
         let step = load.step(found.rate, durations.measure, CHECK_EVERY)?;
