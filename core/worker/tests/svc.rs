@@ -3,10 +3,13 @@
 mod common;
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
+use common::PATIENCE;
 use common::media::*;
-use serde_json::json;
+use serde_json::{Value, json};
 use sfu_proto::codec::dependency_descriptor::{Descriptor, Parser};
+use sfu_proto::rtcp::FeedbackBuilder;
 use sfu_proto::rtp::{ExtensionIds, ExtensionKind, Header, parse_extensions};
 
 /// See the README beside it.
@@ -14,9 +17,17 @@ const CAPTURE: &str = include_str!("../../proto/tests/layers/av1-l3t3-drops.hex"
 /// The identifiers of the dependency descriptor's header extension: there, and to the receiver.
 const SENT_ID: u8 = 9;
 const RECEIVED_ID: u8 = 4;
+const TRANSPORT_CC: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+const TRANSPORT_CC_ID: u8 = 5;
 
 /// A producer of the captured stream, and a consumer that prefers its lowest layers.
 fn scene() -> Scene {
+    let (produced, consumed) = requests();
+    Scene::with(produced, consumed)
+}
+
+/// What is asked for in that scene.
+fn requests() -> (Value, Value) {
     let uri = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
     let extension = |id: u8| json!([{"uri": uri, "id": id, "encrypt": false, "parameters": {}}]);
     let mut produced = produce("p");
@@ -30,7 +41,17 @@ fn scene() -> Scene {
     consumed["rtpParameters"]["encodings"][0]["scalabilityMode"] = json!("L3T3");
     consumed["consumableRtpEncodings"][0]["scalabilityMode"] = json!("L3T3");
     consumed["preferredLayers"] = json!({"spatialLayer": 0, "temporalLayer": 0});
-    Scene::with(produced, consumed)
+    (produced, consumed)
+}
+
+/// Has a consumer's packets numbered for its transport, with feedback about them.
+fn with_transport_feedback(mut consumed: Value) -> Value {
+    let parameters = &mut consumed["rtpParameters"];
+    let extension = json!({"uri": TRANSPORT_CC, "id": TRANSPORT_CC_ID, "encrypt": false, "parameters": {}});
+    parameters["headerExtensions"].as_array_mut().expect("a list").push(extension);
+    let feedback = parameters["codecs"][0]["rtcpFeedback"].as_array_mut().expect("a list");
+    feedback.push(json!({"type": "transport-cc"}));
+    consumed
 }
 
 /// The packets of the capture, as the scene's sender sends them.
@@ -45,11 +66,15 @@ fn packets() -> impl Iterator<Item = Vec<u8>> {
 
 /// A packet's descriptor, read with what those before have told.
 fn describe(parser: &mut Parser, packet: &[u8], id: u8) -> Descriptor {
+    parser.parse(extension(packet, ExtensionKind::DependencyDescriptor, id)).expect("well-formed")
+}
+
+/// The value of a packet's header extension.
+fn extension(packet: &[u8], kind: ExtensionKind, id: u8) -> &[u8] {
     let mut ids = ExtensionIds::new();
-    ids.set(ExtensionKind::DependencyDescriptor, id);
+    ids.set(kind, id);
     let extensions = parse_extensions(packet, &Header::parse(packet).expect("RTP"), &ids);
-    let value = extensions.value(ExtensionKind::DependencyDescriptor, packet).expect("it has one");
-    parser.parse(value).expect("well-formed")
+    extensions.value(kind, packet).expect("it has one")
 }
 
 #[test]
@@ -121,4 +146,79 @@ fn traces_tell_the_layers() {
         told[usize::from(event["targetId"] == "c")].push((layer("spatialLayer"), layer("temporalLayer")));
     }
     assert_eq!(told, [layers, lowest]);
+}
+
+/// The next packet that is sent again, after all that is sent for the first time and what only probes.
+fn receive_again(scene: &Scene) -> Vec<u8> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let packet = scene.receiver.receive_rtp();
+        if ssrc(&packet) == RECEIVED_RTX_SSRC {
+            return packet;
+        }
+        assert!(Instant::now() < deadline, "nothing is sent again");
+    }
+}
+
+/// Tells that a packet has been lost: those beside it have arrived.
+fn report_lost(scene: &Scene, packet: &[u8]) {
+    let value = extension(packet, ExtensionKind::TransportWideCc, TRANSPORT_CC_ID);
+    let number = u16::from_be_bytes([value[0], value[1]]);
+    let start = Instant::now();
+    let mut feedback = FeedbackBuilder::new(start, 4242, RECEIVED_SSRC);
+    for neighbour in [number.wrapping_sub(1), number.wrapping_add(1)] {
+        feedback.handle_packet(neighbour, start + Duration::from_millis(1));
+    }
+    let mut bytes = Vec::new();
+    assert!(feedback.poll_feedback(&mut bytes, 1200));
+    scene.receiver.send(scene.outlet, &bytes);
+}
+
+/// A receiver has one packet sent again, and that is lost on its way. Libwebrtc does not ask for it once more when a later
+/// picture's lowest layer has come, but without it there is no picture until it asks for a key frame, seconds later.
+#[test]
+fn what_is_lost_again_is_sent_again_unasked_and_replaced_by_a_key_frame_at_last() {
+    let (produced, consumed) = requests();
+    let mut scene = Scene::with(produced, with_transport_feedback(consumed));
+    let mut parser = Parser::new();
+    let mut key_frames = 0;
+    for (count, packet) in packets().enumerate() {
+        key_frames += u32::from(describe(&mut parser, &packet, SENT_ID).has_structure);
+        if key_frames == 2 {
+            // By now it is known what the layers take, so that some become the target. The key frame brings them.
+            scene.settle(count as u64);
+            scene.worker.ask("consumer.setPreferredLayers", "c", json!({"spatialLayer": 1, "temporalLayer": 2}));
+            scene.receiver.drain_rtp();
+            scene.sender.send(scene.inlet, &packet);
+            break;
+        }
+        scene.sender.send(scene.inlet, &packet);
+    }
+    let first = scene.receiver.receive_rtp();
+    scene.receiver.send(scene.outlet, &nack(RECEIVED_SSRC, sequence(&first)));
+    let mut again = receive_again(&scene);
+    for _ in 0..2 {
+        report_lost(&scene, &again);
+        let next = receive_again(&scene);
+        assert_eq!(sequence(&next), sequence(&again).wrapping_add(1));
+        assert_eq!(payload(&next), payload(&again), "the same packet");
+        again = next;
+    }
+    // What was asked for so far.
+    scene.worker.dump();
+    scene.sender.drain_rtp();
+    report_lost(&scene, &again);
+    scene.sender.receive_rtcp(206, 1);
+}
+
+/// One stream's receivers ask again until they have what they need.
+#[test]
+fn what_has_no_layers_is_sent_again_when_it_is_asked_for_alone() {
+    let mut scene = Scene::with(produce("p"), with_transport_feedback(consume("c", "p")));
+    scene.send(1, &vp8(true, 1));
+    let first = scene.receiver.receive_rtp();
+    scene.receiver.send(scene.outlet, &nack(RECEIVED_SSRC, sequence(&first)));
+    report_lost(&scene, &receive_again(&scene));
+    scene.worker.dump();
+    assert!(scene.receiver.drain_rtp().iter().all(|packet| ssrc(packet) != RECEIVED_RTX_SSRC));
 }

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Where there is only a bound (REMB), that is the available bitrate, and padding fills up to it while more is wanted.
-//! [`RetransmissionBudget`] says how much of the available bitrate may go to what was lost.
+//! [`RetransmissionBudget`] says how much of the available bitrate may go to what was lost, [`Repeats`] what of it was lost
+//! once more.
 //!
 //! [`Estimator`] is the sender's side: it hears from the receiver when each packet arrived (transport-wide feedback,
 //! draft-holmer-rmcat-transport-wide-cc-extensions-01), or only a bound (REMB). [`RemoteEstimator`] is the receiver's,
@@ -42,6 +43,7 @@ mod loss;
 mod probe;
 mod rate_control;
 mod remote;
+mod repeats;
 mod sent;
 mod throughput;
 mod trendline;
@@ -49,4 +51,5 @@ mod trendline;
 pub use budget::RetransmissionBudget;
 pub use estimator::{Bounds, Estimator};
 pub use remote::RemoteEstimator;
+pub use repeats::{Lost, Repeats};
 pub use trendline::Usage;

@@ -191,6 +191,11 @@ impl Layered {
         forwarder.handle_packet(now, sequence, packet, clock)
     }
 
+    /// Whether pictures are put together of several spatial layers' frames.
+    pub fn has_spatial_layers_in_one_stream(&self) -> bool {
+        matches!(self.kind, Kind::Svc { .. }) && self.spatial_layers > 1
+    }
+
     /// The producer's stream that is being sent, by index.
     pub fn current_stream(&self) -> Option<usize> {
         match self.kind {

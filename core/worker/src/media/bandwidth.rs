@@ -8,7 +8,7 @@ use sfu_channel::notification::{
     BweInfo, BweType, Event, RtpPacketInfo, TraceDirection, TransportTrace, TransportTraceInfo,
 };
 use sfu_channel::{MediaKind, TransportTraceEventType};
-use sfu_proto::bwe::{Bounds, Estimator, RetransmissionBudget};
+use sfu_proto::bwe::{Bounds, Estimator, Repeats, RetransmissionBudget};
 use sfu_proto::rtcp::TransportCc;
 use sfu_proto::rtp::{AbsSendTime, ExtensionIds, ExtensionKind, FixedHeader, HeaderWriter};
 
@@ -35,6 +35,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 pub struct Bandwidth {
     /// Estimates it.
     pub estimator: Estimator,
+    /// What was sent again to receivers that may not ask for it once more.
+    pub repeats: Repeats,
     retransmissions: RetransmissionBudget,
     kind: BweType,
     bounds: Bounds,
@@ -71,6 +73,7 @@ impl Bandwidth {
                 BweType::TransportCc => Estimator::new(now, bounds),
                 BweType::Remb => Estimator::by_remb(now, bounds),
             },
+            repeats: Repeats::default(),
             retransmissions: RetransmissionBudget::default(),
             kind,
             bounds,
@@ -199,7 +202,9 @@ impl Worker {
     pub(super) fn handle_transport_feedback(&mut self, now: Instant, index: usize, feedback: &TransportCc<'_>) {
         let Some(bandwidth) = &mut self.transports[index].bandwidth else { return };
         bandwidth.estimator.handle_feedback(now, feedback);
+        bandwidth.repeats.handle_feedback(feedback);
         self.follow_bandwidth(now, index);
+        self.repeat_lost(now, index);
     }
 
     /// The peer has told how much it can take at most.

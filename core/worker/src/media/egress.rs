@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use sfu_channel::payload::PayloadEvent;
-use sfu_proto::bwe::Estimator;
 use sfu_proto::rtp::rtx;
 use sfu_proto::rtp::{AbsSendTime, ExtensionKind, ExtensionSpans, FixedHeader, Header, HeaderWriter};
 use sfu_reactor::prefetch::prefetch;
 use sfu_reactor::udp::{RecvBatch, Sent};
 
+use super::bandwidth::Bandwidth;
 use super::history::Stamps;
 use super::layers::Rewritten;
 use super::send_stream::{Rtx, SendStream};
@@ -180,7 +180,7 @@ impl Worker {
                 sink,
                 protection: &mut transport.protection,
                 transport_sequence: &mut transport.transport_sequence,
-                bandwidth: transport.bandwidth.as_mut().map(|bandwidth| &mut bandwidth.estimator),
+                bandwidth: transport.bandwidth.as_deref_mut(),
                 now,
                 abs_send_time: AbsSendTime::from_duration(clock.elapsed(now)).encode(),
                 buffer: &mut media.send_buffer,
@@ -295,7 +295,7 @@ pub(super) struct Train<'a> {
     /// The last transport-wide sequence number.
     transport_sequence: &'a mut u16,
     /// Estimates the bandwidth from when such packets arrive.
-    bandwidth: Option<&'a mut Estimator>,
+    pub(super) bandwidth: Option<&'a mut Bandwidth>,
     /// This turn's time.
     pub(super) now: Instant,
     abs_send_time: [u8; 3],
@@ -375,7 +375,7 @@ impl Train<'_> {
         *total += written.len;
         // What is sent again as it was has an old number.
         let is_numbered = !outgoing.is_again || outgoing.rtx.is_some();
-        if let Some(estimator) = &mut self.bandwidth {
+        if let Some(Bandwidth { estimator, .. }) = &mut self.bandwidth {
             match written.transport_sequence.filter(|_| is_numbered) {
                 Some(number) => estimator.handle_sent(self.now, number, written.plain_len),
                 None => estimator.handle_sent_unnumbered(self.now, written.plain_len),

@@ -56,14 +56,15 @@ impl History {
         self.entries.get(self.place(sequence_number)).filter(|entry| entry.sequence_number == sequence_number)?.stamps
     }
 
-    /// Notes that a packet is sent again, unless that was done within the pause: says then whether it is the first time.
-    pub fn resend(&mut self, now: Instant, sequence_number: u16, pause: Duration) -> Option<bool> {
+    /// Notes that a packet is sent again, unless that was done within the pause, if any: says then whether it is the first
+    /// time.
+    pub fn resend(&mut self, now: Instant, sequence_number: u16, pause: Option<Duration>) -> Option<bool> {
         let start = *self.start.get_or_insert(now);
         let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX - 1);
         let time = millis(now.saturating_duration_since(start)).saturating_add(1);
         let entry = self.entry(sequence_number);
         let last = std::mem::replace(&mut entry.resent, time);
-        if last != 0 && time.saturating_sub(last) <= millis(pause) {
+        if last != 0 && pause.is_some_and(|pause| time.saturating_sub(last) <= millis(pause)) {
             entry.resent = last;
             return None;
         }
@@ -112,14 +113,17 @@ mod tests {
     #[test]
     fn a_packet_is_sent_again_once_a_pause() {
         let millis = Duration::from_millis;
+        let pause = Some(millis(100));
         let start = Instant::now();
         let mut history = History::new(true);
-        assert_eq!(history.resend(start, 7, millis(100)), Some(true));
-        assert_eq!(history.resend(start, 8, millis(100)), Some(true));
-        assert_eq!(history.resend(start + millis(100), 7, millis(100)), None);
-        assert_eq!(history.resend(start + millis(101), 7, millis(100)), Some(false));
-        assert_eq!(history.resend(start + millis(201), 7, millis(100)), None, "since the last time");
-        assert_eq!(history.resend(start + millis(201), 7u16.wrapping_add(4096), millis(100)), Some(true));
+        assert_eq!(history.resend(start, 7, pause), Some(true));
+        assert_eq!(history.resend(start, 8, pause), Some(true));
+        assert_eq!(history.resend(start + millis(100), 7, pause), None);
+        assert_eq!(history.resend(start + millis(101), 7, pause), Some(false));
+        assert_eq!(history.resend(start + millis(201), 7, pause), None, "since the last time");
+        assert_eq!(history.resend(start + millis(201), 7u16.wrapping_add(4096), pause), Some(true));
+        assert_eq!(history.resend(start + millis(201), 8, None), Some(false));
+        assert_eq!(history.resend(start + millis(201), 8, None), Some(false), "there is no pause");
         assert!(history.reaches(2499) && !history.reaches(2500));
     }
 
@@ -127,7 +131,7 @@ mod tests {
     fn it_is_small() {
         let mut history = History::new(true);
         assert_eq!(history.entries.capacity(), 0);
-        history.resend(Instant::now(), 1, Duration::ZERO);
+        history.resend(Instant::now(), 1, None);
         assert!(history.entries.capacity() * size_of::<Entry>() <= 64 << 10);
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sfu_channel::TraceEventType;
 use sfu_channel::notification::{TraceDirection, TraceInfo};
-use sfu_proto::rtp::{ExtensionSpans, Header, parse_extensions};
+use sfu_proto::rtp::{ExtensionSpans, Header, Origin, parse_extensions};
 
 use super::egress::{Input, Outgoing, Train, Written};
 use super::send_stream::SendStream;
@@ -23,33 +23,73 @@ const MAX_PAUSE: Duration = Duration::from_millis(500);
 impl Worker {
     /// The peer of a consumer misses these packets of its stream of that index, by the numbers under which they were sent.
     pub(super) fn handle_nack(&mut self, now: Instant, index: usize, own: u8, missing: impl Iterator<Item = u16>) {
-        let consumer = &mut self.consumers[index];
-        if !consumer.is_active() {
+        if !self.consumers[index].is_active() {
             return;
         }
-        let transport = consumer.transport;
-        let Some(stream) = consumer.stream_mut(own) else { return };
-        let size = stream.mean_size();
         let mut numbers = [0; MAX_PACKETS];
         let mut count = 0;
         for (slot, sequence_number) in numbers.iter_mut().zip(missing) {
             *slot = sequence_number;
             count += 1;
         }
-        // If not all may be sent again, then the newest: what came before a key frame is worth nothing after it. The peer
-        // will ask for the others again, but is better off with a key frame than with waiting for them.
-        let mut is_too_much = false;
-        let first = self.transports[transport].pending.len();
-        for sequence_number in numbers.iter().take(count).rev() {
-            let entity = &mut self.transports[transport];
+        let numbers = numbers.get(..count).unwrap_or_default();
+        // It is the feedback about single packets that tells first when a queue has made the round trip longer.
+        let transport = self.consumers[index].transport;
+        let bandwidth = self.transports[transport].bandwidth.as_ref();
+        let round_trip = bandwidth.and_then(|bandwidth| bandwidth.estimator.round_trip());
+        let round_trip = round_trip.map(|time| time.min(MAX_PAUSE));
+        // The peer will ask for the others again, but is better off with a key frame than with waiting for them.
+        if !self.send_again(index, own, numbers, now, |stream, number| stream.retransmit(now, number, round_trip)) {
+            self.request_key_frame(now, index);
+        }
+        if let Some(stream) = self.consumers[index].stream_mut(own) {
+            stream.sent.handle_nack(count);
+        }
+        self.trace_consumer(now, index, TraceEventType::Nack, TraceDirection::In, || TraceInfo::Nothing {});
+    }
+
+    /// Sends again what has been lost again, by what a transport's peer has told, and asks for key frames instead of what is
+    /// lost for good.
+    pub(super) fn repeat_lost(&mut self, now: Instant, transport: usize) {
+        while let Some(lost) =
+            self.transports[transport].bandwidth.as_mut().and_then(|bandwidth| bandwidth.repeats.poll_lost())
+        {
+            let Some((index, own)) = self.stream_by_ssrc(transport, lost.ssrc) else { continue };
+            if !self.consumers[index].is_active() {
+                continue;
+            }
+            let numbers = [lost.sequence_number];
+            let repeat = |stream: &mut SendStream, number| stream.retransmit_lost(now, number);
+            if lost.is_given_up || !self.send_again(index, own, &numbers, now, repeat) {
+                self.request_key_frame(now, index);
+            }
+        }
+    }
+
+    /// Has packets of a consumer's stream sent again, as far as `retransmit` says of which packets of the producer's they
+    /// are. If there is not enough bandwidth for all, then the newest: what came before a key frame is worth nothing after
+    /// it. Returns whether there is.
+    fn send_again(
+        &mut self,
+        index: usize,
+        own: u8,
+        numbers: &[u16],
+        now: Instant,
+        retransmit: impl Fn(&mut SendStream, u16) -> Option<Origin>,
+    ) -> bool {
+        let consumer = &mut self.consumers[index];
+        let transport = consumer.transport;
+        let Some(stream) = consumer.stream_mut(own) else { return true };
+        let size = stream.mean_size();
+        let entity = &mut self.transports[transport];
+        let mut is_enough = true;
+        let first = entity.pending.len();
+        for sequence_number in numbers.iter().rev() {
             if entity.bandwidth.as_mut().is_some_and(|bandwidth| !bandwidth.may_send_again(now)) {
-                is_too_much = true;
+                is_enough = false;
                 break;
             }
-            // It is the feedback about single packets that tells first when a queue has made the round trip longer.
-            let round_trip = entity.bandwidth.as_ref().and_then(|bandwidth| bandwidth.estimator.round_trip());
-            let round_trip = round_trip.map(|time| time.min(MAX_PAUSE));
-            let Some(origin) = stream.retransmit(now, *sequence_number, round_trip) else { continue };
+            let Some(origin) = retransmit(stream, *sequence_number) else { continue };
             if let Some(bandwidth) = &mut entity.bandwidth {
                 bandwidth.count_sent_again(size);
             }
@@ -59,14 +99,10 @@ impl Worker {
             entity.push_pending(transport, Pending { consumer: index, source }, dirty);
             self.media.load += 1;
         }
-        if let Some(added) = self.transports[transport].pending.get_mut(first..) {
+        if let Some(added) = entity.pending.get_mut(first..) {
             added.reverse();
         }
-        stream.sent.handle_nack(count);
-        if is_too_much {
-            self.request_key_frame(now, index);
-        }
-        self.trace_consumer(now, index, TraceEventType::Nack, TraceDirection::In, || TraceInfo::Nothing {});
+        is_enough
     }
 }
 
@@ -93,11 +129,20 @@ impl Train<'_> {
         let rewritten = rewritten.as_ref();
         let input = Input { bytes: stored.bytes, header, extensions, payload_type, rewritten };
         let has_trace = !consumer.trace.is_empty();
+        let may_be_forgotten =
+            consumer.layers.as_ref().is_some_and(|layered| layered.has_spatial_layers_in_one_stream());
         let sender = consumer.stream_mut(own)?;
         let written = match is_new {
             true => self.push_first(sender, sequence_number, &input, true)?,
             false => self.push_again(sender, sequence_number, &input)?,
         };
+        let has_own_number = !is_new && sender.rtx_ssrc().is_some();
+        if may_be_forgotten
+            && has_own_number
+            && let (Some(bandwidth), Some(number)) = (&mut self.bandwidth, written.transport_sequence)
+        {
+            bandwidth.repeats.handle_sent(number, sender.ssrc(), sequence_number);
+        }
         let content = match has_trace {
             true => {
                 let is_key_frame = stream.begins_key_frame(header, extensions, stored.bytes);

@@ -90,7 +90,7 @@ impl Worker {
     }
 
     /// The consumer that sends media on that SSRC, and the index of its stream.
-    fn stream_by_ssrc(&self, transport: usize, ssrc: u32) -> Option<(usize, u8)> {
+    pub(super) fn stream_by_ssrc(&self, transport: usize, ssrc: u32) -> Option<(usize, u8)> {
         let consumer = *self.transports[transport].consumers_by_ssrc.get(&ssrc)?;
         Some((consumer, self.consumers[consumer].stream_by_ssrc(ssrc)?))
     }

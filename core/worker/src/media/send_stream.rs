@@ -237,6 +237,16 @@ impl SendStream {
     /// time, of which its receiver's reports or `round_trip` tell. It counts as sent again. The source that is told is the
     /// epoch of the producer's stream: in another one the number is another packet's.
     pub fn retransmit(&mut self, now: Instant, sequence_number: u16, round_trip: Option<Duration>) -> Option<Origin> {
+        let pause = self.sent.rtt().filter(|rtt| !rtt.is_zero()).max(round_trip).unwrap_or(DEFAULT_RTT);
+        self.resend(now, sequence_number, Some(pause))
+    }
+
+    /// The same for a packet of which it is known that it was lost when it was last sent again.
+    pub fn retransmit_lost(&mut self, now: Instant, sequence_number: u16) -> Option<Origin> {
+        self.resend(now, sequence_number, None)
+    }
+
+    fn resend(&mut self, now: Instant, sequence_number: u16, pause: Option<Duration>) -> Option<Origin> {
         if !self.params.use_nack {
             return None;
         }
@@ -246,7 +256,6 @@ impl SendStream {
             return None;
         }
         let origin = self.sequence.to_input(sequence_number)?;
-        let pause = self.sent.rtt().filter(|rtt| !rtt.is_zero()).max(round_trip).unwrap_or(DEFAULT_RTT);
         let first = self.history.resend(now, sequence_number, pause)?;
         self.sent.handle_retransmission(first);
         Some(origin)
