@@ -19,7 +19,10 @@ const CASES = [
   { title: "simulcast of VP9, two temporal layers each", codec: "video/VP9", encodings: simulcast("L1T2"), temporalLayers: 2 },
   { title: "VP9 in L3T3", codec: "video/VP9", encodings: svc("L3T3"), temporalLayers: 3 },
   { title: "VP9 in L3T3_KEY", codec: "video/VP9", encodings: svc("L3T3_KEY"), temporalLayers: 3 },
+  { title: "VP9 in S3T3", codec: "video/VP9", encodings: svc("S3T3"), temporalLayers: 3 },
   { title: "AV1 in L3T3", codec: "video/AV1", encodings: svc("L3T3"), temporalLayers: 3 },
+  { title: "AV1 in L3T3_KEY", codec: "video/AV1", encodings: svc("L3T3_KEY"), temporalLayers: 3 },
+  { title: "AV1 in S2T1", codec: "video/AV1", encodings: svc("S2T1"), spatialLayers: 2, temporalLayers: 1 },
 ];
 
 const ROUTER = { "video/VP8": "vp8", "video/VP9": "vp9", "video/H264": "h264", "video/AV1": AV1 };
