@@ -105,7 +105,9 @@ describe("bandwidth", { concurrency: 2 }, () => {
     encodings: twoStreams([100_000, 400_000]),
     without: [TRANSPORT_CC],
     narrow: 180_000,
-    todo: "on a busy machine Chromium takes jitter for congestion, and raises its bound by so little a second that the time is up",
+    // More arrives than the bound allows, but libwebrtc raises it by 8 % a second at most, and listens to probes in the first
+    // two seconds only: when it has halved it, 234 kbit/s are 15 s away.
+    todo: "on a busy machine Chromium takes jitter for congestion, and halves its bound, which it raises by 8 % a second at most",
   });
 
   test("two consumers share what there is by priority", () =>
