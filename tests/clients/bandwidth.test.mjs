@@ -106,8 +106,9 @@ describe("bandwidth", { concurrency: 2 }, () => {
     without: [TRANSPORT_CC],
     narrow: 180_000,
     // More arrives than the bound allows, but libwebrtc raises it by 8 % a second at most, and listens to probes in the first
-    // two seconds only: when it has halved it, 234 kbit/s are 15 s away.
-    todo: "on a busy machine Chromium takes jitter for congestion, and halves its bound, which it raises by 8 % a second at most",
+    // two seconds only: when it has halved it, 234 kbit/s are 15 s away. On the way down it takes up to 2 s until the lower layer
+    // is sent, and in some runs there was no picture for 3 s, of which the cause is not known.
+    todo: "on a busy machine Chromium halves its bound, and raises it by 8 % a second at most; some runs freeze for 3 s on the way down",
   });
 
   test("two consumers share what there is by priority", () =>
