@@ -20,8 +20,6 @@
 //! never lost, and where that leaves fewer losses than repairs, takes these for the losses. Here a repair weighs the same
 //! with RTX and without.
 
-use std::collections::VecDeque;
-
 /// Raw scores that are averaged.
 const WINDOW: usize = 24;
 
@@ -47,7 +45,10 @@ pub struct Totals {
 #[derive(Clone, Debug)]
 pub struct Score {
     value: u8,
-    window: VecDeque<u8>,
+    /// Raw scores, the oldest first.
+    window: [u8; WINDOW],
+    /// How many of them there are.
+    len: u8,
     before: Totals,
 }
 
@@ -60,7 +61,7 @@ impl Default for Score {
 impl Score {
     /// The score of a stream that begins well.
     pub fn new() -> Score {
-        Score { value: MAX, window: VecDeque::new(), before: Totals::default() }
+        Score { value: MAX, window: [0; WINDOW], len: 0, before: Totals::default() }
     }
 
     /// The score, 0 to 10.
@@ -78,12 +79,16 @@ impl Score {
             repaired: totals.repaired.saturating_sub(before.repaired),
             retransmitted: totals.retransmitted.saturating_sub(before.retransmitted),
         });
-        if self.window.len() == WINDOW {
-            self.window.pop_front();
+        if usize::from(self.len) == WINDOW {
+            self.window.copy_within(1.., 0);
+            self.len -= 1;
         }
-        self.window.push_back(raw);
+        if let Some(newest) = self.window.get_mut(usize::from(self.len)) {
+            *newest = raw;
+            self.len += 1;
+        }
         let (mut sum, mut weights) = (0, 0);
-        for (weight, score) in (1u32..).zip(&self.window) {
+        for (weight, score) in (1u32..).zip(self.window.iter().take(self.len.into())) {
             sum += weight * u32::from(*score);
             weights += weight;
         }
@@ -93,13 +98,13 @@ impl Score {
 
     /// The stream stopped: the score is 0 at once. Returns the score if it changed.
     pub fn handle_inactive(&mut self) -> Option<u8> {
-        self.window.clear();
+        self.len = 0;
         self.set(0)
     }
 
     /// The stream began again: the score is 10 at once. `totals` are those of now. Returns the score if it changed.
     pub fn handle_active(&mut self, totals: Totals) -> Option<u8> {
-        self.window.clear();
+        self.len = 0;
         self.before = totals;
         self.set(MAX)
     }
