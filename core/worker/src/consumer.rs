@@ -11,9 +11,10 @@ use sfu_channel::reply::Consumed;
 use sfu_channel::request::Consume;
 use sfu_channel::response::Refusal;
 use sfu_channel::stats::RtpStreamStat;
-use sfu_channel::{ConsumerScore, MediaKind, RtpEncodingParameters, RtpParameters, RtpType, TraceEventType};
+use sfu_channel::{ConsumerScore, MediaKind, RtpType, TraceEventType};
 
 use crate::clock::Clock;
+use crate::consumer_parameters::ConsumerParameters;
 use crate::layered::Layered;
 use crate::media::send_stream::SendStream;
 use crate::producer::Producer;
@@ -29,16 +30,12 @@ pub struct Consumer {
     pub transport: usize,
     /// Its producer.
     pub producer: usize,
-    /// Its producer's id.
-    pub producer_id: String,
     /// Audio or video.
     pub kind: MediaKind,
     /// How the stream is forwarded.
     pub rtp_type: RtpType,
     /// What is sent.
-    pub rtp_parameters: RtpParameters,
-    /// The producer's streams as they are inside the router.
-    pub consumable_rtp_encodings: Vec<RtpEncodingParameters>,
+    pub parameters: ConsumerParameters,
     /// Whether the library has paused it.
     pub paused: bool,
     /// Whether its producer is paused.
@@ -73,15 +70,16 @@ pub struct FurtherStream {
 }
 
 impl Consumer {
-    /// Checks a request to consume.
+    /// Checks a request to consume. What parameters the consumer has in common with one of `others`, they share.
     ///
     /// # Errors
     /// A `TypeError` that names what is wrong; an `Error` for kinds of consumers that don't exist yet.
-    pub fn new(
+    pub fn new<'a>(
         transport: usize,
         producer_index: usize,
         producer: &Producer,
         mut request: Consume,
+        others: impl Iterator<Item = &'a Consumer>,
     ) -> Result<Consumer, Refusal> {
         let mut parameters = std::mem::take(&mut request.rtp_parameters);
         rtp_parameters::normalize(&mut parameters)?;
@@ -122,11 +120,13 @@ impl Consumer {
             id: request.consumer_id,
             transport,
             producer: producer_index,
-            producer_id: producer.id.clone(),
             kind: request.kind,
             rtp_type: request.rtp_type,
-            rtp_parameters: parameters,
-            consumable_rtp_encodings,
+            parameters: ConsumerParameters::new(
+                parameters,
+                consumable_rtp_encodings,
+                others.map(|other| &other.parameters),
+            ),
             paused: request.paused,
             producer_paused: producer.paused,
             transport_connected: false,
@@ -142,7 +142,7 @@ impl Consumer {
 
     /// The SSRC inside the router of the stream that it forwards first.
     fn mapped_ssrc(&self) -> u32 {
-        self.consumable_rtp_encodings.first().and_then(|encoding| encoding.ssrc).unwrap_or_default()
+        self.parameters.consumable().first().and_then(|encoding| encoding.ssrc).unwrap_or_default()
     }
 
     /// A stream of its producer has been seen. Returns whether it forwards that one.
@@ -260,21 +260,24 @@ impl Consumer {
     }
 
     /// What it shows of itself.
-    pub fn dump(&self) -> ConsumerDump {
+    pub fn dump(&self, producer: &Producer) -> ConsumerDump {
+        let mut streams = self.streams().enumerate().filter_map(|(index, stream)| stream.dump(&self.parameters, index));
+        let (rtp_stream, rtp_streams) =
+            if self.is_pipe() { (None, Some(streams.collect())) } else { (streams.next(), None) };
         ConsumerDump {
             id: self.id.clone(),
-            producer_id: self.producer_id.clone(),
+            producer_id: producer.id.clone(),
             kind: self.kind,
-            rtp_parameters: self.rtp_parameters.clone(),
+            rtp_parameters: self.parameters.to_rtp_parameters(),
             rtp_type: self.rtp_type,
-            consumable_rtp_encodings: self.consumable_rtp_encodings.clone(),
+            consumable_rtp_encodings: self.parameters.consumable().to_vec(),
             supported_codec_payload_types: self.stream.payload_types().collect(),
             paused: self.paused,
             producer_paused: self.producer_paused,
             priority: self.priority,
             trace_event_types: self.trace.to_vec(),
-            rtp_stream: (!self.is_pipe()).then(|| self.stream.dump()),
-            rtp_streams: self.is_pipe().then(|| self.streams().map(SendStream::dump).collect()),
+            rtp_stream,
+            rtp_streams,
             layers: self.layers.as_ref().map(|layered| layered.dump()),
         }
     }
@@ -283,7 +286,16 @@ impl Consumer {
     pub fn stats(&mut self, now: Instant, clock: &Clock, producer: &mut Producer) -> Vec<RtpStreamStat> {
         let kind = self.kind;
         let is_pipe = self.is_pipe();
-        let mut stats: Vec<RtpStreamStat> = self.streams_mut().map(|stream| stream.stat(now, clock, kind)).collect();
+        let streams =
+            std::iter::once(&mut self.stream).chain(self.further.iter_mut().map(|further| &mut further.stream));
+        let mut stats: Vec<RtpStreamStat> = streams
+            .zip(self.parameters.encodings())
+            .map(|(stream, encoding)| {
+                let codec = rtp_parameters::media_codec(self.parameters.codecs(), encoding);
+                let mime_type = codec.map(|codec| codec.mime_type.clone()).unwrap_or_default();
+                stream.stat(now, clock, kind, mime_type)
+            })
+            .collect();
         if is_pipe {
             return stats;
         }
@@ -291,5 +303,16 @@ impl Consumer {
             stats.push(stream.stat(now, clock, kind));
         }
         stats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are many of them, and the media path walks them all.
+    #[test]
+    fn it_is_small() {
+        assert!(size_of::<Consumer>() <= 704, "{}", size_of::<Consumer>());
     }
 }

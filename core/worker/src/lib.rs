@@ -12,12 +12,13 @@
 //! | [`worker`], [`web_rtc_server`], [`router`], [`transport`], [`producer`], [`consumer`], [`data_producer`], [`data_consumer`], [`rtp_observer`] | the entities: what they are and show, how they live and die |
 //! | [`media`] | the path of a packet |
 //! | [`data`] | the path of a data message |
-//! | [`sockets`], [`clock`], [`rtp_parameters`], [`random`], [`trace`] | what these share |
+//! | [`sockets`], [`clock`], [`rtp_parameters`], [`consumer_parameters`], [`random`], [`trace`] | what these share |
 #![deny(missing_docs)]
 
 pub mod channel;
 pub mod clock;
 pub mod consumer;
+pub mod consumer_parameters;
 pub mod data;
 pub mod data_consumer;
 pub mod data_producer;

@@ -62,8 +62,8 @@ pub struct Producer {
     pub orientation: Option<VideoOrientation>,
     /// When its last reports were sent.
     pub last_report: Option<Instant>,
-    /// The router's payload type by the peer's.
-    payload_types: [Option<u8>; 128],
+    /// The router's payload type by the peer's; above 127 for none.
+    payload_types: [u8; 128],
 }
 
 impl Producer {
@@ -76,13 +76,16 @@ impl Producer {
         rtp_parameters::normalize(&mut parameters)?;
         let rtp_type = rtp_parameters::producer_type(&parameters)?;
         check_mapping(&parameters, &request.rtp_mapping)?;
-        let mut payload_types = [None; 128];
-        for codec in &request.rtp_mapping.codecs {
+        let mut rtp_mapping = request.rtp_mapping;
+        rtp_mapping.codecs.shrink_to_fit();
+        rtp_mapping.encodings.shrink_to_fit();
+        let mut payload_types = [u8::MAX; 128];
+        for codec in &rtp_mapping.codecs {
             let slot = payload_types
                 .get_mut(usize::from(codec.payload_type))
                 .filter(|_| codec.mapped_payload_type < 128)
                 .ok_or_else(|| Refusal::type_error("wrong entry in rtpMapping.codecs (payload type over 127)"))?;
-            *slot = Some(codec.mapped_payload_type);
+            *slot = codec.mapped_payload_type;
         }
         Ok(Producer {
             id: request.producer_id,
@@ -93,7 +96,7 @@ impl Producer {
             extension_ids: rtp_parameters::extension_ids(&parameters.header_extensions),
             has_own_extension_ids: false,
             rtp_parameters: parameters,
-            rtp_mapping: request.rtp_mapping,
+            rtp_mapping,
             paused: request.paused,
             trace: TraceTypes::default(),
             key_frames: key_frame::RequestManager::new(Duration::from_millis(
@@ -112,7 +115,7 @@ impl Producer {
 
     /// The router's payload type for one of the peer's.
     pub fn mapped_payload_type(&self, payload_type: u8) -> Option<u8> {
-        self.payload_types.get(usize::from(payload_type)).copied().flatten()
+        self.payload_types.get(usize::from(payload_type)).copied().filter(|mapped| *mapped < 128)
     }
 
     /// The index of the stream with that SSRC inside the router.

@@ -66,6 +66,10 @@ pub fn normalize(parameters: &mut RtpParameters) -> Result<(), Refusal> {
     if parameters.rtcp != Default::default() {
         parameters.rtcp.reduced_size.get_or_insert(true);
     }
+    // They are kept, and reading them has left room for more.
+    parameters.codecs.shrink_to_fit();
+    parameters.header_extensions.shrink_to_fit();
+    parameters.encodings.shrink_to_fit();
     Ok(())
 }
 
@@ -76,6 +80,7 @@ fn normalize_codec(codec: &mut RtpCodecParameters) -> Result<(), Refusal> {
         .map_err(|error: UnknownMimeType| Refusal::type_error(format!("wrong mimeType: {error}")))?;
     codec.mime_type = mime_type.to_string();
     codec.channels = codec.channels.filter(|channels| *channels > 1);
+    codec.rtcp_feedback.shrink_to_fit();
     if codec.payload_type > 127 {
         return Err(Refusal::type_error(format!("invalid payloadType {}", codec.payload_type)));
     }
@@ -126,7 +131,7 @@ pub fn producer_type(parameters: &RtpParameters) -> Result<RtpType, Refusal> {
     let Some(encoding) = parameters.encodings.first() else {
         return Err(Refusal::type_error("empty encodings"));
     };
-    let codec = media_codec(parameters, encoding).and_then(mime_type).map(|mime_type| mime_type.codec);
+    let codec = media_codec(&parameters.codecs, encoding).and_then(mime_type).map(|mime_type| mime_type.codec);
     let simulcast = codec.is_some_and(can_simulcast);
     let svc = codec.is_some_and(can_svc);
     let layered = encoding.spatial_layers.unwrap_or(1) > 1 || encoding.temporal_layers.unwrap_or(1) > 1;
@@ -149,20 +154,20 @@ pub fn can_svc(codec: Codec) -> bool {
     matches!(codec, Codec::Vp9 | Codec::H264Svc | Codec::Av1)
 }
 
-/// The media codec of an encoding of these (normalized) parameters.
+/// The media codec of an encoding, of these (normalized) codecs.
 pub fn media_codec<'a>(
-    parameters: &'a RtpParameters,
+    codecs: &'a [RtpCodecParameters],
     encoding: &RtpEncodingParameters,
 ) -> Option<&'a RtpCodecParameters> {
-    parameters.codecs.iter().find(|codec| Some(codec.payload_type) == encoding.codec_payload_type)
+    codecs.iter().find(|codec| Some(codec.payload_type) == encoding.codec_payload_type)
 }
 
 /// The RTX codec that repeats the codec of an encoding, if there is one.
 pub fn rtx_codec<'a>(
-    parameters: &'a RtpParameters,
+    codecs: &'a [RtpCodecParameters],
     encoding: &RtpEncodingParameters,
 ) -> Option<&'a RtpCodecParameters> {
-    parameters.codecs.iter().find(|codec| codec.is_rtx() && codec.apt() == encoding.codec_payload_type)
+    codecs.iter().find(|codec| codec.is_rtx() && codec.apt() == encoding.codec_payload_type)
 }
 
 /// The MIME type of a normalized codec.

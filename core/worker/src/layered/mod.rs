@@ -67,7 +67,7 @@ impl Layered {
         let Some(encoding) = parameters.encodings.first() else { return Ok(None) };
         let spatial_layers = encoding.spatial_layers.unwrap_or(1);
         let temporal_layers = encoding.temporal_layers.unwrap_or(1);
-        let codec = rtp_parameters::media_codec(parameters, encoding)
+        let codec = rtp_parameters::media_codec(&parameters.codecs, encoding)
             .ok_or_else(|| Refusal::type_error("invalid codecPayloadType"))?;
         let name = || codec.mime_type.clone();
         let media = rtp_parameters::mime_type(codec).map(|mime_type| mime_type.codec);

@@ -55,11 +55,11 @@ pub struct Bandwidth {
 impl Bandwidth {
     /// The estimation that a consumer's parameters allow for, if any.
     pub fn negotiated(now: Instant, transport: &Transport, consumer: &Consumer) -> Option<Box<Bandwidth>> {
-        let parameters = &consumer.rtp_parameters;
+        let parameters = &consumer.parameters;
         let has_feedback = |kind: &str| {
-            parameters.codecs.iter().any(|codec| codec.rtcp_feedback.iter().any(|feedback| feedback.kind == kind))
+            parameters.codecs().iter().any(|codec| codec.rtcp_feedback.iter().any(|feedback| feedback.kind == kind))
         };
-        let extensions = rtp_parameters::extension_ids(&parameters.header_extensions);
+        let extensions = rtp_parameters::extension_ids(parameters.header_extensions());
         let kind = if consumer.writes_transport_sequence() && has_feedback("transport-cc") {
             BweType::TransportCc
         } else if extensions.id(ExtensionKind::AbsSendTime).is_some() && has_feedback("goog-remb") {

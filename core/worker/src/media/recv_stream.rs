@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sfu_channel::dump::{RtpStreamDump, RtpStreamParams, RtxStreamDump, RtxStreamParams};
 use sfu_channel::stats::{RtpStreamStat, RtpStreamStatType};
-use sfu_channel::{MediaKind, RtpEncodingParameters, RtpParameters};
+use sfu_channel::{MediaKind, RtpCodecParameters, RtpEncodingParameters, RtpParameters};
 use sfu_proto::codec::dependency_descriptor::Parser;
 use sfu_proto::codec::{Codec, Inspector, PayloadInfo, opus};
 use sfu_proto::layers::SenderClock;
@@ -79,8 +79,10 @@ impl RecvStream {
         watched: bool,
         layered: bool,
     ) -> Option<RecvStream> {
-        let params = stream_params(ssrc, encoding_index, encoding, parameters)?;
-        let codec = rtp_parameters::media_codec(parameters, encoding).and_then(rtp_parameters::mime_type)?.codec;
+        let codec = rtp_parameters::media_codec(&parameters.codecs, encoding)?;
+        let cname = parameters.rtcp.cname.as_deref().unwrap_or_default();
+        let params = stream_params(ssrc, encoding_index, encoding, codec, cname);
+        let codec = rtp_parameters::mime_type(codec)?.codec;
         let timeout = if params.use_dtx { inactivity::TIMEOUT_WITH_DTX } else { inactivity::TIMEOUT };
         Some(RecvStream {
             encoding_index,
@@ -344,23 +346,23 @@ pub enum KeyFrameRequest {
     },
 }
 
-/// The settings of a stream of an encoding of these (normalized) parameters, without its retransmission stream.
+/// The settings of a stream of a (normalized) encoding with its codec, without its retransmission stream.
 pub fn stream_params(
     ssrc: u32,
     encoding_index: usize,
     encoding: &RtpEncodingParameters,
-    parameters: &RtpParameters,
-) -> Option<RtpStreamParams> {
-    let codec = rtp_parameters::media_codec(parameters, encoding)?;
+    codec: &RtpCodecParameters,
+    cname: &str,
+) -> RtpStreamParams {
     let flag = |name: &str| codec.parameters.get(name).and_then(|value| value.as_int()) == Some(1);
-    Some(RtpStreamParams {
+    RtpStreamParams {
         encoding_idx: encoding_index as u32,
         ssrc,
         payload_type: codec.payload_type,
         mime_type: codec.mime_type.clone(),
         clock_rate: codec.clock_rate,
         rid: encoding.rid.clone(),
-        cname: parameters.rtcp.cname.clone().unwrap_or_default(),
+        cname: cname.to_owned(),
         rtx_ssrc: None,
         rtx_payload_type: None,
         use_nack: rtp_parameters::has_feedback(codec, "nack", ""),
@@ -370,7 +372,7 @@ pub fn stream_params(
         use_dtx: flag("usedtx") || encoding.dtx == Some(true),
         spatial_layers: encoding.spatial_layers.unwrap_or(1),
         temporal_layers: encoding.temporal_layers.unwrap_or(1),
-    })
+    }
 }
 
 /// What a retransmission stream shows of itself.

@@ -103,7 +103,7 @@ impl Worker {
             last_receiver_report: time.compact,
             delay: to_compact(now.saturating_duration_since(time.at)),
         });
-        let cname = stream.cname().to_owned();
+        let cname = consumer.parameters.cname().to_owned();
         consumer.last_report = Some(now);
         Some(Report { info, cname, dlrr })
     }

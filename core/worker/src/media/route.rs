@@ -290,7 +290,7 @@ impl Producer {
         let is_media =
             |encoding: &sfu_channel::RtpEncodingParameters| encoding.codec_payload_type == Some(payload_type);
         let is_rtx = |encoding: &sfu_channel::RtpEncodingParameters| {
-            let codec = crate::rtp_parameters::rtx_codec(&self.rtp_parameters, encoding);
+            let codec = crate::rtp_parameters::rtx_codec(&self.rtp_parameters.codecs, encoding);
             codec.is_some_and(|codec| codec.payload_type == payload_type)
         };
         let by_ssrc = encodings().find_map(|(index, encoding)| {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sfu_channel::dump::{RtpStreamDump, RtpStreamParams};
+use sfu_channel::dump::RtpStreamDump;
 use sfu_channel::response::Refusal;
 use sfu_channel::stats::{RtpStreamStat, RtpStreamStatType};
 use sfu_channel::{MediaKind, RtpParameters};
@@ -12,6 +12,7 @@ use sfu_proto::stream::score::Score;
 use sfu_proto::stream::send;
 
 use crate::clock::Clock;
+use crate::consumer_parameters::ConsumerParameters;
 use crate::media::Packet;
 use crate::media::history::{History, Stamps};
 use crate::media::recv_stream::{rtx_dump, stream_params};
@@ -38,12 +39,12 @@ const DEFAULT_RTT: Duration = Duration::from_millis(100);
 /// The stream that one consumer sends.
 #[derive(Debug)]
 pub struct SendStream {
-    params: RtpStreamParams,
     rtx: Option<Rtx>,
-    extensions: Vec<(ExtensionKind, u8)>,
+    extensions: Box<[(ExtensionKind, u8)]>,
     has_transport_sequence: bool,
     /// Whether values are made for each packet as it is sent, so that one that is sent again needs them.
     has_stamps: bool,
+    use_nack: bool,
     mid: Box<[u8]>,
     payload_types: u128,
     sends_key_frames: bool,
@@ -99,12 +100,11 @@ impl SendStream {
             parameters.encodings.get(index).ok_or_else(|| Refusal::type_error("too few rtpParameters.encodings"))?;
         let ssrc =
             encoding.ssrc.ok_or_else(|| Refusal::type_error("invalid encoding in rtpParameters (missing ssrc)"))?;
-        let mut params = stream_params(ssrc, index, encoding, parameters)
+        let codec = rtp_parameters::media_codec(&parameters.codecs, encoding)
             .ok_or_else(|| Refusal::type_error("invalid codecPayloadType"))?;
-        let sends_key_frames = rtp_parameters::media_codec(parameters, encoding)
-            .and_then(rtp_parameters::mime_type)
-            .is_some_and(|mime_type| Inspector::knows_key_frames(mime_type.codec));
-        let rtx = match (rtp_parameters::rtx_codec(parameters, encoding), encoding.rtx) {
+        let sends_key_frames =
+            rtp_parameters::mime_type(codec).is_some_and(|mime_type| Inspector::knows_key_frames(mime_type.codec));
+        let rtx = match (rtp_parameters::rtx_codec(&parameters.codecs, encoding), encoding.rtx) {
             (Some(codec), Some(rtx)) => {
                 // Below 2^15, or the loss of the first packets could cost the receiver its count of roll-overs
                 // (RFC 3711, 3.3.1).
@@ -113,8 +113,6 @@ impl SendStream {
             }
             _ => None,
         };
-        params.rtx_ssrc = rtx.map(|rtx| rtx.ssrc);
-        params.rtx_payload_type = rtx.map(|rtx| rtx.payload_type);
         let mid: Box<[u8]> = parameters.mid.clone().unwrap_or_default().into_bytes().into();
         let ids = rtp_parameters::extension_ids(&parameters.header_extensions);
         let media_codecs = parameters.codecs.iter().filter(|codec| rtp_parameters::is_media(codec));
@@ -133,17 +131,17 @@ impl SendStream {
             sync_required: true,
             sequence: SequenceMapper::new(1),
             epoch: 0,
-            sent: send::Stream::new(ssrc, params.clock_rate),
+            use_nack: rtp_parameters::has_feedback(codec, "nack", ""),
+            sent: send::Stream::new(ssrc, codec.clock_rate),
             score: Score::new(),
             reference_time: None,
-            params,
         })
     }
 
     /// Goes on where an earlier stream of the same SSRC has ended: `last` knows the last number sent on an SSRC. SRTP
     /// makes its nonces of SSRC and number, so that with one key a pair of them must never stand for two packets.
     pub fn continue_after(&mut self, last: impl Fn(u32) -> Option<u16>) {
-        if let Some(last) = last(self.params.ssrc) {
+        if let Some(last) = last(self.ssrc()) {
             self.sequence = SequenceMapper::new(last.wrapping_add(1));
         }
         if let Some(rtx) = &mut self.rtx
@@ -155,18 +153,13 @@ impl SendStream {
 
     /// Each SSRC that it sends on, with the last number sent.
     pub fn last_numbers(&self) -> impl Iterator<Item = (u32, u16)> {
-        let media = (self.params.ssrc, self.sequence.max_output());
+        let media = (self.ssrc(), self.sequence.max_output());
         std::iter::once(media).chain(self.rtx.map(|rtx| (rtx.ssrc, rtx.sequence_number)))
     }
 
     /// Its SSRC.
     pub fn ssrc(&self) -> u32 {
-        self.params.ssrc
-    }
-
-    /// Its canonical name.
-    pub fn cname(&self) -> &str {
-        &self.params.cname
+        self.sent.ssrc()
     }
 
     /// The extensions to write, with their ids.
@@ -247,7 +240,7 @@ impl SendStream {
     }
 
     fn resend(&mut self, now: Instant, sequence_number: u16, pause: Option<Duration>) -> Option<Origin> {
-        if !self.params.use_nack {
+        if !self.use_nack {
             return None;
         }
         // Beyond the history a slot belongs to a newer packet.
@@ -269,7 +262,7 @@ impl SendStream {
 
     /// Keeps the values that a packet was sent with, if there are any and it could be sent again under its own number.
     pub fn remember(&mut self, sequence_number: u16, stamps: Stamps) {
-        if self.has_stamps && self.params.use_nack && self.rtx.is_none() {
+        if self.has_stamps && self.use_nack && self.rtx.is_none() {
             self.history.remember(sequence_number, stamps);
         }
     }
@@ -291,25 +284,27 @@ impl SendStream {
         self.rtx.map(|rtx| rtx.ssrc)
     }
 
-    /// What it shows of itself.
-    pub fn dump(&self) -> RtpStreamDump {
-        RtpStreamDump {
-            params: self.params.clone(),
-            score: self.score(),
-            rtx_stream: self.rtx.map(|rtx| rtx_dump(&self.params, rtx.ssrc, rtx.payload_type)),
-        }
+    /// What the stream of the encoding of that index of these parameters shows of itself; `None` if there is no such encoding.
+    pub fn dump(&self, parameters: &ConsumerParameters, index: usize) -> Option<RtpStreamDump> {
+        let encoding = parameters.encodings().get(index)?;
+        let codec = rtp_parameters::media_codec(parameters.codecs(), encoding)?;
+        let mut params = stream_params(self.ssrc(), index, encoding, codec, parameters.cname());
+        params.rtx_ssrc = self.rtx_ssrc();
+        params.rtx_payload_type = self.rtx.map(|rtx| rtx.payload_type);
+        let rtx_stream = self.rtx.map(|rtx| rtx_dump(&params, rtx.ssrc, rtx.payload_type));
+        Some(RtpStreamDump { params, score: self.score(), rtx_stream })
     }
 
     /// Its statistics.
-    pub fn stat(&mut self, now: Instant, clock: &Clock, kind: MediaKind) -> RtpStreamStat {
+    pub fn stat(&mut self, now: Instant, clock: &Clock, kind: MediaKind, mime_type: String) -> RtpStreamStat {
         let stats = self.sent.stats();
         RtpStreamStat {
             stat_type: RtpStreamStatType::OutboundRtp,
             timestamp: clock.millis(now),
-            ssrc: self.params.ssrc,
+            ssrc: self.ssrc(),
             rid: None,
             kind,
-            mime_type: self.params.mime_type.clone(),
+            mime_type,
             packets_lost: u64::try_from(stats.packets_lost).unwrap_or(0),
             fraction_lost: stats.fraction_lost,
             packets_discarded: 0,
@@ -333,7 +328,7 @@ impl SendStream {
 }
 
 /// Which extensions a stream carries. Send times and transport-wide numbers are for video, as mediasoup has it.
-fn written_extensions(kind: MediaKind, ids: &ExtensionIds, mid: &[u8]) -> Vec<(ExtensionKind, u8)> {
+fn written_extensions(kind: MediaKind, ids: &ExtensionIds, mid: &[u8]) -> Box<[(ExtensionKind, u8)]> {
     EXTENSIONS
         .into_iter()
         .filter(|extension| match extension {

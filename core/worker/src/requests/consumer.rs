@@ -12,7 +12,7 @@ use crate::worker::Worker;
 pub(super) fn handle(worker: &mut Worker, now: Instant, index: usize, request: Request) -> Outcome {
     let consumer = &mut worker.consumers[index];
     match request {
-        Request::ConsumerDump => Ok(Some(Reply::ConsumerDump(consumer.dump()))),
+        Request::ConsumerDump => Ok(Some(Reply::ConsumerDump(consumer.dump(&worker.producers[consumer.producer])))),
         Request::ConsumerGetStats => {
             let producer = &mut worker.producers[consumer.producer];
             Ok(Some(Reply::RtpStreamStats(consumer.stats(now, &worker.clock, producer))))

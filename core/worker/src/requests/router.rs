@@ -146,7 +146,7 @@ fn dump(worker: &Worker, router: usize) -> RouterDump {
             observers.insert(producer.id.clone(), ids);
         }
         for consumer in transport.consumers.iter().map(|key| &worker.consumers[*key]) {
-            consumers.insert(consumer.id.clone(), consumer.producer_id.clone());
+            consumers.insert(consumer.id.clone(), worker.producers[consumer.producer].id.clone());
         }
         for producer in transport.data.producers.iter().map(|key| &worker.data_producers[*key]) {
             let ids = producer.consumers.iter().map(|key| worker.data_consumers[*key].id.clone()).collect();

@@ -155,12 +155,16 @@ fn produce(worker: &mut Worker, now: Instant, index: usize, request: Produce) ->
     Ok(Some(Reply::Produced(Produced { rtp_type })))
 }
 
+/// How many of a producer's last consumers are looked at for parameters that a new one can share.
+const ALIKE: usize = 4;
+
 fn consume(worker: &mut Worker, now: Instant, index: usize, request: Consume) -> Outcome {
     worker.registry.check_free(&request.consumer_id)?;
     let transport = &mut worker.transports[index];
     let router = transport.router;
     let producer = worker.find_producer(router, &request.producer_id)?;
-    let mut consumer = Consumer::new(index, producer, &worker.producers[producer], request)?;
+    let others = worker.producers[producer].consumers.iter().rev().take(ALIKE).map(|other| &worker.consumers[*other]);
+    let mut consumer = Consumer::new(index, producer, &worker.producers[producer], request, others)?;
     let transport = &mut worker.transports[index];
     let key = worker.consumers.vacant_key();
     transport.add_consumer(key, &mut consumer)?;

@@ -253,7 +253,7 @@ impl Transport {
     /// An `Error` if it would send on an SSRC that another stream of this transport uses: the peer could not tell them
     /// apart, and SRTP would use a nonce twice.
     pub fn add_consumer(&mut self, index: usize, consumer: &mut Consumer) -> Result<(), Refusal> {
-        let encodings = &consumer.rtp_parameters.encodings;
+        let encodings = consumer.parameters.encodings();
         let media = encodings.iter().filter_map(|encoding| encoding.ssrc);
         let rtx = encodings.iter().filter_map(|encoding| encoding.rtx).map(|rtx| rtx.ssrc);
         let mut own = FxHashSet::default();
