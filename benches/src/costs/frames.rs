@@ -20,7 +20,7 @@ use sfu_reactor::udp::{RecvBatch, UdpOptions, UdpSocket};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Consumers, each on a transport of its own.
+/// Consumers, each on a transport of its own, where the cost of a packet is told.
 const CONSUMERS: usize = 20;
 
 /// Packets of a frame in each encoding: three sizes of simulcast, and the one of a simple producer.
@@ -52,7 +52,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// # Errors
 /// The worker refuses something, or does other work than it has to.
 pub fn simple(worker: &mut Worker, frames: u64) -> Result<Cost> {
-    Bench::new(worker, SIMPLE)?.run(frames)
+    Bench::new(worker, SIMPLE, CONSUMERS, CONSUMERS)?.run(frames)
 }
 
 /// The same of a consumer of simulcast: a third of them each at each layer, and each at another one every ninety frames.
@@ -60,7 +60,25 @@ pub fn simple(worker: &mut Worker, frames: u64) -> Result<Cost> {
 /// # Errors
 /// The worker refuses something, or does other work than it has to.
 pub fn simulcast(worker: &mut Worker, frames: u64) -> Result<Cost> {
-    Bench::new(worker, SIMULCAST)?.run(frames)
+    Bench::new(worker, SIMULCAST, CONSUMERS, CONSUMERS)?.run(frames)
+}
+
+/// Bytes of resident memory of each consumer of a simple producer that has been sent three seconds of its video, 1.2 Mbit/s. So many of
+/// them are on one transport with another one, whose memory is not counted: it had the same before.
+///
+/// # Errors
+/// The worker refuses something, or does other work than it has to.
+pub fn memory(worker: &mut Worker, consumers: usize) -> Result<f64> {
+    let mut bench = Bench::new(worker, SIMPLE, 1, 1)?;
+    bench.carry(0..SWITCH_EVERY)?;
+    let before = machine::memory(bench.worker.id())?.now;
+    for index in 1..=consumers {
+        bench.worker.request("transport.consume", "egress-0", &consume(index, 1, 0))?;
+    }
+    bench.watched = vec![Watched::default(); consumers + 1];
+    bench.carry(SWITCH_EVERY..2 * SWITCH_EVERY)?;
+    let after = machine::memory(bench.worker.id())?.now;
+    Ok((after as f64 - before as f64) / consumers as f64)
 }
 
 struct Bench<'a> {
@@ -91,7 +109,7 @@ struct Watched {
 }
 
 impl<'a> Bench<'a> {
-    fn new(worker: &'a mut Worker, sizes: &'static [u64]) -> Result<Self> {
+    fn new(worker: &'a mut Worker, sizes: &'static [u64], consumers: usize, transports: usize) -> Result<Self> {
         let options = UdpOptions { receive_buffer: Some(1 << 22), gro: false, ..UdpOptions::default() };
         let bind = || UdpSocket::bind(([127, 0, 0, 1], 0).into(), &options);
         let (sender, receiver) = (bind()?, bind()?);
@@ -101,13 +119,15 @@ impl<'a> Bench<'a> {
         worker.request("worker.createRouter", "undefined", &json!({ "routerId": ROUTER }))?;
         let port = scene::listening_port(&scene::create_transport(worker, ROUTER, "ingress", true, Mode::Plain)?)?;
         worker.request("transport.produce", "ingress", &produce(sizes.len()))?;
-        let mut watched = vec![Watched::default(); CONSUMERS];
+        let id = |index: usize| format!("egress-{}", index % transports);
+        for index in 0..transports {
+            scene::create_transport(worker, ROUTER, &id(index), false, Mode::Plain)?;
+            scene::connect(worker, &id(index), receiver.local_addr().port(), Mode::Plain)?;
+        }
+        let mut watched = vec![Watched::default(); consumers];
         for (index, watched) in watched.iter_mut().enumerate() {
             watched.asked = index % sizes.len();
-            let id = format!("egress-{index}");
-            scene::create_transport(worker, ROUTER, &id, false, Mode::Plain)?;
-            scene::connect(worker, &id, receiver.local_addr().port(), Mode::Plain)?;
-            worker.request("transport.consume", &id, &consume(index, sizes.len(), watched.asked))?;
+            worker.request("transport.consume", &id(index), &consume(index, sizes.len(), watched.asked))?;
         }
         Ok(Self {
             worker,
@@ -121,6 +141,17 @@ impl<'a> Bench<'a> {
             watched,
             packets: 0,
         })
+    }
+
+    /// Sends these frames at their own pace; everybody gets each of them.
+    fn carry(&mut self, frames: std::ops::Range<u64>) -> Result<()> {
+        let begin = Instant::now();
+        for (position, frame) in (0..).zip(frames) {
+            wait_for(begin, position);
+            self.send(frame)?;
+            self.receive(frame, true)?;
+        }
+        Ok(())
     }
 
     fn run(mut self, frames: u64) -> Result<Cost> {
@@ -142,8 +173,7 @@ impl<'a> Bench<'a> {
                 _ => {}
             }
             if frame < settled {
-                let due = Duration::from_millis(frame * MILLISECONDS);
-                std::thread::sleep(due.saturating_sub(begin.elapsed()));
+                wait_for(begin, frame);
             }
             self.send(frame)?;
             self.receive(frame, frame >= settled)?;
@@ -229,6 +259,11 @@ impl<'a> Bench<'a> {
         }
         Ok(())
     }
+}
+
+/// Waits until a frame is due.
+fn wait_for(begin: Instant, frame: u64) {
+    std::thread::sleep(Duration::from_millis(frame * MILLISECONDS).saturating_sub(begin.elapsed()));
 }
 
 fn take(packet: &[u8], frame: u64, watched: &mut [Watched]) -> Result<()> {

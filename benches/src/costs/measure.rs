@@ -91,6 +91,10 @@ pub fn run(program: &Path, core: Core, directory: &Path, amounts: Amounts) -> Re
             make_producer(&mut worker, 0)?;
             memory(&mut worker, amounts.entities, make_consumer)?
         }),
+        ("video Consumer, after three seconds of video", {
+            // They are sent every frame at once; more would overflow the receiver.
+            frames::memory(&mut bare()?, amounts.entities.min(200))?
+        }),
     ];
 
     let mut worker = start()?;
