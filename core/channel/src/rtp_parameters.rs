@@ -431,6 +431,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_number_is_the_same_when_it_is_written_and_read_again() {
+        let read = |text: &str| ParameterValue::from_json(serde_json::from_str(text).unwrap()).unwrap();
+        let number = read("14444444444444044401");
+        assert_eq!(number, ParameterValue::Float(1.4444444444444045e19));
+        assert_eq!(read(&serde_json::to_string(&number).unwrap()), number);
+    }
+
+    #[test]
     fn scalability_modes() {
         let mode = |spatial_layers, temporal_layers, ksvc| ScalabilityMode { spatial_layers, temporal_layers, ksvc };
         assert_eq!(ScalabilityMode::parse("L1T3"), mode(1, 3, false));

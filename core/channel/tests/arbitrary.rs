@@ -64,7 +64,7 @@ fn parameter_value() -> impl Strategy<Value = ParameterValue> {
     prop_oneof![
         any::<bool>().prop_map(ParameterValue::Bool),
         any::<i64>().prop_map(ParameterValue::Int),
-        (-1000i32..1000).prop_map(|number| ParameterValue::Float(f64::from(number) + 0.5)),
+        proptest::num::f64::NORMAL.prop_map(ParameterValue::Float),
         ".{0,8}".prop_map(ParameterValue::String),
         vec(any::<i64>(), 0..4).prop_map(ParameterValue::IntArray),
     ]
