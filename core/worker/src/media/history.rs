@@ -17,8 +17,14 @@ pub struct Stamps {
     pub transport_sequence: [u8; 2],
 }
 
+/// How long it matters when a packet was sent again: after that nobody keeps it for sending it once more.
+const MAX_AGE_MILLIS: u32 = 2000;
+/// Entries of a table that has just come into use.
+const FIRST_ENTRIES: usize = 64;
+
 /// A table of the packets sent last, each at its sequence number modulo the table's length. It takes no memory until it
-/// is needed.
+/// is needed, and doubles when two packets that matter would meet in one place: receivers with RTX, that ask for few, have a
+/// small one.
 #[derive(Debug)]
 pub struct History {
     depth: u16,
@@ -35,6 +41,12 @@ struct Entry {
     resent: u32,
 }
 
+impl Entry {
+    fn is_vacant(&self) -> bool {
+        self.stamps.is_none() && self.resent == 0
+    }
+}
+
 impl History {
     /// An empty table for a stream with or without RTX.
     pub fn new(has_rtx: bool) -> History {
@@ -48,7 +60,8 @@ impl History {
 
     /// Keeps the values that a packet was sent with.
     pub fn remember(&mut self, sequence_number: u16, stamps: Stamps) {
-        *self.entry(sequence_number) = Entry { sequence_number, stamps: Some(stamps), resent: 0 };
+        // Without the time all others count as recent, and so they are: they have stamps, too.
+        *self.entry(0, sequence_number) = Entry { sequence_number, stamps: Some(stamps), resent: 0 };
     }
 
     /// The values that a packet was sent with; `None` if they are forgotten.
@@ -62,7 +75,7 @@ impl History {
         let start = *self.start.get_or_insert(now);
         let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX - 1);
         let time = millis(now.saturating_duration_since(start)).saturating_add(1);
-        let entry = self.entry(sequence_number);
+        let entry = self.entry(time, sequence_number);
         let last = std::mem::replace(&mut entry.resent, time);
         if last != 0 && pause.is_some_and(|pause| time.saturating_sub(last) <= millis(pause)) {
             entry.resent = last;
@@ -76,9 +89,20 @@ impl History {
         usize::from(sequence_number) & self.entries.len().wrapping_sub(1)
     }
 
-    fn entry(&mut self, sequence_number: u16) -> &mut Entry {
+    /// The entry of a packet, which is made if there is none. `time` is that of [`Entry::resent`].
+    fn entry(&mut self, time: u32, sequence_number: u16) -> &mut Entry {
+        let limit = usize::from(self.depth).next_power_of_two();
         if self.entries.is_empty() {
-            self.entries = vec![Entry::default(); usize::from(self.depth).next_power_of_two()];
+            self.entries = vec![Entry::default(); FIRST_ENTRIES.min(limit)];
+        }
+        while self.entries.len() < limit && self.is_taken(time, sequence_number) {
+            let entries = vec![Entry::default(); self.entries.len() * 2];
+            let before = std::mem::replace(&mut self.entries, entries);
+            // Different places in the smaller table stay different in the larger one.
+            for entry in before.into_iter().filter(|entry| !entry.is_vacant()) {
+                let place = self.place(entry.sequence_number);
+                self.entries[place] = entry;
+            }
         }
         let place = self.place(sequence_number);
         let entry = &mut self.entries[place];
@@ -86,6 +110,15 @@ impl History {
             *entry = Entry { sequence_number, ..Entry::default() };
         }
         entry
+    }
+
+    /// Whether the place of a packet is that of another one that may still be asked for.
+    fn is_taken(&self, time: u32, sequence_number: u16) -> bool {
+        let is_recent = |entry: &Entry| entry.resent != 0 && time.saturating_sub(entry.resent) <= MAX_AGE_MILLIS;
+        self.entries
+            .get(self.place(sequence_number))
+            .filter(|entry| entry.sequence_number != sequence_number)
+            .is_some_and(|entry| entry.stamps.is_some() || is_recent(entry))
     }
 }
 
@@ -128,10 +161,28 @@ mod tests {
     }
 
     #[test]
-    fn it_is_small() {
+    fn it_is_as_small_as_few_requests_allow() {
+        let millis = Duration::from_millis;
+        let start = Instant::now();
         let mut history = History::new(true);
         assert_eq!(history.entries.capacity(), 0);
-        history.resend(Instant::now(), 1, None);
-        assert!(history.entries.capacity() * size_of::<Entry>() <= 64 << 10);
+        // One of a hundred packets, fifty packets a second.
+        for index in 0..1000u32 {
+            history.resend(start + millis(u64::from(index) * 2000), (index * 100) as u16, None);
+        }
+        assert!(history.entries.capacity() * size_of::<Entry>() <= 1 << 10);
+    }
+
+    #[test]
+    fn it_grows_rather_than_forget_what_was_sent_again() {
+        let start = Instant::now();
+        let pause = Some(Duration::from_millis(100));
+        for (first, step, count) in [(65_000_u16, 1, 2000), (64_000, 64, 30), (65_000, 37, 60)] {
+            let mut history = History::new(true);
+            let numbers = || (0..count).map(|index: u16| first.wrapping_add(index * step));
+            assert!(numbers().all(|number| history.resend(start, number, pause) == Some(true)));
+            assert!(numbers().all(|number| history.resend(start, number, pause).is_none()), "in steps of {step}");
+            assert!(history.entries.len() <= 4096);
+        }
     }
 }
