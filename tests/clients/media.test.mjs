@@ -79,7 +79,8 @@ describe("media", { concurrency: 2 }, () => {
         const [dominant, volumes] = [heard(speaker, "dominantspeaker"), heard(levels, "volumes")];
         await producer.evaluate(({ track }) => void (track.gain.value = 0.9));
         assert.equal((await volumes)[0].producer, producer.server);
-        assert.ok((await volumes)[0].volume > -60 && (await volumes)[0].volume < 0);
+        // The threshold itself counts: where the sound began late in an interval, its mean may be just that.
+        assert.ok((await volumes)[0].volume >= -60 && (await volumes)[0].volume < 0);
         assert.equal((await dominant).producer, producer.server);
         const silence = heard(levels, "silence");
         await producer.evaluate(({ track }, noise) => void (track.gain.value = noise), NOISE);

@@ -12,7 +12,7 @@
 //!
 //! Datagrams stay where they were received until the end of the turn; the steps pass indices. No step allocates, hashes
 //! a string or reads the clock for a packet. Consumers are walked once a turn, not once a packet: with a thousand of them
-//! each is a cache miss.
+//! each is a cache miss. What the next ones need is asked for while one is served ([`sfu_reactor::prefetch`]).
 
 pub mod bandwidth;
 pub mod congestion_feedback;
