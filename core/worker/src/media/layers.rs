@@ -9,8 +9,8 @@ use sfu_proto::codec::{MAX_DESCRIPTOR_LEN, PayloadDescriptor, PayloadInfo};
 use sfu_proto::layers::{Forwarder, Input as Described, Layers, Output, Released, Rewrite};
 use sfu_proto::rtp::{ExtensionKind, ExtensionSpans, Header, Origin};
 
-use super::egress::{Input, Train, Written};
 use super::recv_stream::RecvStream;
+use super::train::{Input, Train, Written};
 use super::{Packet, StoredPacket};
 use crate::consumer::Consumer;
 use crate::producer::Producer;

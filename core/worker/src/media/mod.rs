@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | ingress | [`ingress`], [`direct`] | tells STUN, DTLS, RTP and RTCP apart, decrypts in place, parses the header once |
 //! | route | [`route`] | finds the producer's stream, counts, notices losses, keeps a copy for retransmission, and queues the packet at its producer |
-//! | egress | [`egress`] | per transport and consumer, chooses and numbers what its producer has queued, writes each packet's new header into the send buffer, encrypts the payload behind it, sends all in one call |
+//! | egress | [`egress`], [`train`] | per transport and consumer, chooses and numbers what its producer has queued, writes each packet's new header into the send buffer, encrypts the payload behind it, sends all in one call |
 //! | layers | [`layers`] | on the way out, of simulcast and SVC: chooses each packet by what the receiver can decode, and rewrites it |
 //! | feedback | [`rtcp`], [`reports`], [`retransmission`], [`congestion_feedback`] | what RTCP brings, and what we say by it |
 //!
@@ -32,6 +32,7 @@ pub mod send_stream;
 mod session;
 mod tcp;
 mod trace;
+mod train;
 
 use std::ops::Range;
 

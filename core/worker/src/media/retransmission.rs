@@ -6,9 +6,9 @@ use sfu_channel::TraceEventType;
 use sfu_channel::notification::{TraceDirection, TraceInfo};
 use sfu_proto::rtp::{ExtensionSpans, Header, Origin, parse_extensions};
 
-use super::egress::{Input, Outgoing, Train, Written};
 use super::send_stream::SendStream;
 use super::trace::Content;
+use super::train::{Input, Outgoing, Train, Written};
 use super::{Pending, Source, StoredPacket};
 use crate::consumer::Consumer;
 use crate::producer::Producer;

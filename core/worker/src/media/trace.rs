@@ -9,7 +9,7 @@ use sfu_proto::rtp::{ExtensionKind, TransportSequence};
 use sfu_reactor::udp::RecvBatch;
 
 use super::Packet;
-use super::egress::Written;
+use super::train::Written;
 use crate::channel::Output;
 use crate::clock::Clock;
 use crate::consumer::Consumer;
