@@ -290,6 +290,12 @@ impl Forwarder {
             if packet.stream != wanted_stream || !packet.info.is_key_frame {
                 return None;
             }
+            // The rest of this picture overtook its beginning, and was sent before another input. It can't be sent as another
+            // picture now: packets that are asked for again would be rewritten as that one's.
+            if self.pictures.find(source, packet.timestamp).is_some_and(|picture| picture.is_forwarded()) {
+                self.wants_key_frame = true;
+                return None;
+            }
             self.switch(now, sequence, source, packet, clock)?;
         }
         let picture = self.decide(source, packet)?;

@@ -147,6 +147,28 @@ fn what_a_frame_refers_to_by_mistake_is_corrected() {
     check::all(capture, &forwarded);
 }
 
+/// The second packet of a key frame overtakes the first, and a switch to another layer and back comes between: the first one
+/// begins no picture, since its other half has been sent as part of another.
+#[test]
+fn a_picture_whose_end_was_sent_before_a_switch_is_not_begun_after_it() {
+    let captured = |(capture, ..): &&(Capture, u8, u8)| capture.name == "vp9-simulcast";
+    let (capture, ..) = CAPTURES.iter().find(captured).expect("it is one of them");
+    let (other, first, second) = (253, 255, 256);
+    let begins = |at: usize, stream| capture.packets[at].stream == stream && capture.packets[at].info.is_key_frame;
+    assert!(begins(other, 0) && begins(first, 1), "these are key frames of the capture");
+    assert_eq!(capture.packets[first].header.timestamp, capture.packets[second].header.timestamp);
+
+    let held_back = [other, first];
+    let before = (0..second).filter(|at| !held_back.contains(at)).count();
+    let order = (0..second).filter(|at| !held_back.contains(at)).chain([second, other, first]);
+    let order: Vec<usize> = order.chain(second + 1..capture.packets.len()).collect();
+    let wants = |place, spatial| (place, Layers { spatial, temporal: 2 });
+    let script = [wants(0, 1), wants(before + 1, 0), wants(before + 2, 1)];
+    let forwarded = run_in_order(capture, order.into_iter(), &script);
+    let is_sent = |at| forwarded.iter().any(|packet| packet.at == at);
+    assert!(is_sent(second) && is_sent(other) && !is_sent(first));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
