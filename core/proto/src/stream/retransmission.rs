@@ -15,10 +15,10 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// 2500 packets of the MTU's size, for two seconds. Mediasoup keeps audio for one; but few of its packets are asked
-    /// for, and they are small.
+    /// 2500 packets of the MTU's size, with what is lost at the ends of chunks, for two seconds. Mediasoup keeps audio for one;
+    /// but few of its packets are asked for, and they are small.
     fn default() -> Config {
-        Config { max_packets: 2500, max_bytes: 2500 * 1500, max_age: Duration::from_secs(2) }
+        Config { max_packets: 2500, max_bytes: 2500 * 1600, max_age: Duration::from_secs(2) }
     }
 }
 
@@ -44,30 +44,40 @@ pub enum Insertion {
     WrongSize,
 }
 
-/// A ring of bytes, in the order of insertion, and a table of where each sequence number lies in it.
+/// A queue of chunks of memory, filled in the order of insertion, and a table of where each sequence number lies in them.
 ///
-/// Both start empty and double while what they hold is young, up to the bounds; from then on the oldest packets make
-/// room and nothing is allocated. Order does not matter: packets may come late, and the sequence may wrap or restart
+/// Both start empty and grow while what they hold is young, up to the bounds. The chunk whose packets have all become old is
+/// the next one to be filled, so that a steady stream allocates nothing; a stream that has become slower gives chunks back.
+/// Nothing is ever moved. Order does not matter: packets may come late, and the sequence may wrap or restart
 /// (a number met again with another timestamp takes the place of the first).
 #[derive(Clone, Debug)]
 pub struct Buffer {
     config: Config,
-    bytes: Vec<u8>,
-    /// Where the next packet goes. Positions count up for ever; modulo the length of `bytes` they are offsets.
-    head: u64,
+    chunks: VecDeque<Box<[u8]>>,
+    /// Bytes in all of them.
+    capacity: usize,
+    /// Where the next packet goes, if the last chunk has room for it.
+    head: Position,
     /// Entry of a sequence number at that number modulo the length, which is a power of two.
     table: Vec<Entry>,
     /// Sequence numbers in the order of insertion, with the position of each; at most as many as packets are kept. One
     /// whose entry is at another position was taken out of turn, and is left behind until it is the oldest, so that the
     /// first one is always stored.
-    order: VecDeque<(u16, u64)>,
+    order: VecDeque<(u16, Position)>,
     /// How many of them are stored.
     stored: usize,
 }
 
+/// A place in the chunks: those are counted for ever, modulo 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    chunk: u32,
+    offset: u32,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    position: u64,
+    position: Position,
     inserted: Instant,
     timestamp: u32,
     sequence_number: u16,
@@ -76,7 +86,9 @@ struct Entry {
 }
 
 const FIRST_TABLE: usize = 64;
-const FIRST_BYTES: usize = 16 * 1024;
+/// A new chunk doubles the memory until it is as long as this.
+const MAX_CHUNK: usize = 64 * 1024;
+const FIRST_CHUNK: usize = 4 * 1024;
 
 impl Buffer {
     /// An empty buffer, which owns no memory yet.
@@ -84,8 +96,9 @@ impl Buffer {
         let max_packets = config.max_packets.clamp(1, 1 << 15);
         Buffer {
             config: Config { max_packets, ..config },
-            bytes: Vec::new(),
-            head: 0,
+            chunks: VecDeque::new(),
+            capacity: 0,
+            head: Position { chunk: 0, offset: 0 },
             table: Vec::new(),
             order: VecDeque::new(),
             stored: 0,
@@ -108,12 +121,13 @@ impl Buffer {
             self.vacate(sequence_number);
         }
         self.make_table_room(now, sequence_number);
-        let position = self.make_byte_room(now, packet.len());
-        let offset = self.offset(position);
-        if let Some(target) = self.bytes.get_mut(offset..offset + packet.len()) {
+        self.make_byte_room(packet.len());
+        let position = self.head;
+        let offset = position.offset as usize;
+        if let Some(target) = self.chunks.back_mut().and_then(|chunk| chunk.get_mut(offset..offset + packet.len())) {
             target.copy_from_slice(packet);
         }
-        self.head = position + u64::from(len);
+        self.head.offset += u32::from(len);
         let slot = self.slot(sequence_number);
         self.table[slot] = Entry { position, inserted: now, timestamp, sequence_number, len };
         self.order.push_back((sequence_number, position));
@@ -127,17 +141,18 @@ impl Buffer {
         if now.saturating_duration_since(entry.inserted) > self.config.max_age {
             return None;
         }
-        let offset = self.offset(entry.position);
-        let bytes = self.bytes.get(offset..offset + usize::from(entry.len))?;
+        let offset = entry.position.offset as usize;
+        let bytes = self.chunks.get(self.place(entry.position))?.get(offset..offset + usize::from(entry.len))?;
         Some(Stored { bytes, timestamp: entry.timestamp, inserted: entry.inserted })
     }
 
     /// Where the next packet will be copied to, if it is `len` bytes long and nothing has to grow for it; empty where that is
     /// not known. For whoever can have memory fetched ahead; what the bytes are means nothing.
     pub fn next_place(&self, len: usize) -> &[u8] {
-        let offset = self.offset(self.head);
-        let offset = if offset + len > self.bytes.len() { 0 } else { offset };
-        self.bytes.get(offset..offset + len).unwrap_or_default()
+        let offset = self.head.offset as usize;
+        let here = self.chunks.back().and_then(|chunk| chunk.get(offset..offset + len));
+        let in_next = || self.chunks.front().filter(|_| self.is_free(0)).and_then(|chunk| chunk.get(..len));
+        here.or_else(in_next).unwrap_or_default()
     }
 
     /// How many packets are stored, those too old to be given out included.
@@ -152,7 +167,7 @@ impl Buffer {
 
     /// Memory held, in bytes.
     pub fn footprint(&self) -> usize {
-        self.bytes.len() + self.table.len() * size_of::<Entry>() + self.order.capacity() * size_of::<(u16, u64)>()
+        self.capacity + self.table.len() * size_of::<Entry>() + self.order.capacity() * size_of::<(u16, Position)>()
     }
 
     /// Forgets all packets and keeps the memory.
@@ -164,8 +179,14 @@ impl Buffer {
         usize::from(sequence_number) & (self.table.len().max(1) - 1)
     }
 
-    fn offset(&self, position: u64) -> usize {
-        (position % self.bytes.len().max(1) as u64) as usize
+    /// The index among the chunks of the one that a packet lies in.
+    fn place(&self, position: Position) -> usize {
+        (self.chunks.len().max(1) - 1).saturating_sub(self.head.chunk.wrapping_sub(position.chunk) as usize)
+    }
+
+    /// Whether the first chunks, up to this index, hold no packet.
+    fn is_free(&self, index: usize) -> bool {
+        self.order.front().is_none_or(|&(_, oldest)| self.place(oldest) > index)
     }
 
     fn entry(&self, sequence_number: u16) -> Option<&Entry> {
@@ -223,7 +244,7 @@ impl Buffer {
     }
 
     fn grow_table(&mut self, now: Instant, limit: usize) {
-        let vacant = Entry { position: 0, inserted: now, timestamp: 0, sequence_number: 0, len: 0 };
+        let vacant = Entry { position: self.head, inserted: now, timestamp: 0, sequence_number: 0, len: 0 };
         let len = (self.table.len() * 2).clamp(FIRST_TABLE.min(limit), limit);
         let old = std::mem::replace(&mut self.table, vec![vacant; len]);
         // Different slots of the old table stay different in the larger one.
@@ -233,49 +254,38 @@ impl Buffer {
         }
     }
 
-    /// Finds `len` contiguous free bytes and returns their position.
-    fn make_byte_room(&mut self, now: Instant, len: usize) -> u64 {
-        loop {
-            let capacity = self.bytes.len();
-            let to_end = capacity - self.offset(self.head);
-            // A packet does not wrap around the end: it starts over at the beginning.
-            let position = if len <= to_end { self.head } else { self.head + to_end as u64 };
-            let tail = self.order.front().map_or(position, |&(_, tail)| tail);
-            if len <= capacity && position + len as u64 - tail <= capacity as u64 {
-                return position;
-            }
-            if capacity < self.config.max_bytes {
-                self.grow_bytes(len);
-            } else {
-                // There is one: an empty buffer has room for any packet that `insert` lets in.
-                self.evict_oldest();
-            }
-            // What went stale in the meantime need not be grown for.
-            while self.oldest_is_stale(now) {
-                self.evict_oldest();
-            }
+    /// Sees to it that the last chunk has `len` bytes left.
+    fn make_byte_room(&mut self, len: usize) {
+        if self.chunks.back().is_some_and(|chunk| chunk.len() - self.head.offset as usize >= len) {
+            return;
         }
+        // Half of the chunks may be free without being given back, since streams are never quite steady.
+        while self.chunks.len() > 1 && self.is_free(self.chunks.len() / 2) {
+            self.remove_first_chunk();
+        }
+        let chunk = loop {
+            if self.is_free(0)
+                && let Some(chunk) = self.remove_first_chunk()
+                && chunk.len() >= len
+            {
+                break chunk;
+            }
+            let size = self.capacity.clamp(FIRST_CHUNK, MAX_CHUNK).max(len).min(self.config.max_bytes);
+            if self.capacity + size <= self.config.max_bytes {
+                break vec![0; size].into();
+            }
+            // What is left to evict frees at last all chunks.
+            self.evict_oldest();
+        };
+        self.capacity += chunk.len();
+        self.chunks.push_back(chunk);
+        self.head = Position { chunk: self.head.chunk.wrapping_add(1), offset: 0 };
     }
 
-    fn grow_bytes(&mut self, len: usize) {
-        let capacity = (self.bytes.len() * 2).max(FIRST_BYTES).max(len).min(self.config.max_bytes);
-        let old = std::mem::replace(&mut self.bytes, vec![0; capacity]);
-        let mut head = 0;
-        let mask = self.table.len().max(1) - 1;
-        let (bytes, table) = (&mut self.bytes, &mut self.table);
-        self.order.retain_mut(|(sequence_number, position)| {
-            let entry = &mut table[usize::from(*sequence_number) & mask];
-            if entry.len == 0 || (entry.sequence_number, entry.position) != (*sequence_number, *position) {
-                return false;
-            }
-            let (from, len) = ((*position % old.len() as u64) as usize, usize::from(entry.len));
-            bytes[head..head + len].copy_from_slice(&old[from..from + len]);
-            *position = head as u64;
-            entry.position = head as u64;
-            head += len;
-            true
-        });
-        self.head = head as u64;
+    fn remove_first_chunk(&mut self) -> Option<Box<[u8]>> {
+        let chunk = self.chunks.pop_front()?;
+        self.capacity -= chunk.len();
+        Some(chunk)
     }
 }
 
@@ -283,7 +293,7 @@ impl Buffer {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::HashMap;
+    use std::collections::{BTreeSet, HashMap};
 
     fn millis(value: u64) -> Duration {
         Duration::from_millis(value)
@@ -311,16 +321,21 @@ mod tests {
     #[test]
     fn the_next_place_is_where_the_next_packet_goes() {
         let start = Instant::now();
-        let mut buffer = Buffer::new(Config { max_packets: 64, max_bytes: 20_000, max_age: millis(2000) });
+        let mut buffer = Buffer::new(Config { max_age: millis(100), ..Config::default() });
         assert!(buffer.next_place(700).is_empty());
-        let mut hits = 0;
-        for index in 0..200u16 {
-            let place = buffer.next_place(700).as_ptr();
-            buffer.insert(start, index, 0, &packet(index, 700));
-            hits += u32::from(buffer.get(start, index).unwrap().bytes.as_ptr() == place);
-        }
-        // All but the first one, and the one that it had to grow for.
-        assert_eq!(hits, 198);
+        let hits = |buffer: &mut Buffer, indices: std::ops::Range<u16>| {
+            let mut hits = 0;
+            for index in indices {
+                let (now, place) = (start + millis(u64::from(index)), buffer.next_place(700).as_ptr());
+                buffer.insert(now, index, 0, &packet(index, 700));
+                hits += usize::from(buffer.get(now, index).unwrap().bytes.as_ptr() == place);
+            }
+            hits
+        };
+        // All but the first of each chunk: a hundred packets take chunks of 5, 5, 11, 23, 46 and 93.
+        assert_eq!(hits(&mut buffer, 0..100), 94);
+        // Then it goes round. Where a chunk becomes free only by the packet that needs it, nobody knows ahead.
+        assert!(hits(&mut buffer, 1000..2000) >= 970);
     }
 
     #[test]
@@ -350,8 +365,33 @@ mod tests {
             }
         }
         assert_eq!(buffer.footprint(), footprint);
-        // 285 packets of 700 bytes fit 200,000 bytes.
-        assert_eq!(buffer.len(), 285);
+        // 276 packets of 700 bytes fit the seven chunks of 192 KiB together, of which the one that comes next may be empty.
+        assert!((183..=276).contains(&buffer.len()), "{}", buffer.len());
+    }
+
+    #[test]
+    fn a_steady_stream_keeps_its_chunks_and_a_slower_one_gives_them_back() {
+        let start = Instant::now();
+        let mut buffer = Buffer::new(Config::default());
+        let mut now = start;
+        let mut send = |buffer: &mut Buffer, count: u16, gap: u64| {
+            for index in 0..count {
+                now += Duration::from_micros(gap);
+                buffer.insert(now, index, gap as u32, &packet(index, 1200));
+            }
+            let chunks: Vec<_> = buffer.chunks.iter().map(|chunk| chunk.as_ptr()).collect();
+            (buffer.capacity, chunks.into_iter().collect::<BTreeSet<_>>())
+        };
+        // A thousand packets a second, 2.4 MB in two seconds: little more is taken, and it stays the same.
+        let (capacity, chunks) = send(&mut buffer, 10_000, 1000);
+        assert!((2_400_000..2_600_000).contains(&capacity), "{capacity}");
+        assert_eq!(send(&mut buffer, 10_000, 1000), (capacity, chunks));
+        // A hundred a second.
+        let (smaller, _) = send(&mut buffer, 2000, 10_000);
+        assert!(smaller < 240_000 * 3, "{smaller}");
+        // And back.
+        let (larger, _) = send(&mut buffer, 10_000, 1000);
+        assert!((2_400_000..2_600_000).contains(&larger), "{larger}");
     }
 
     #[test]
@@ -411,11 +451,12 @@ mod tests {
         buffer.insert(start, 8, 0, &packet(8, 20));
         assert!([5, 6, 7, 8].iter().all(|&number| buffer.get(start, number).unwrap().bytes == packet(number, 20)));
 
-        // The same when all move to a larger ring, where the place of the replaced one is not kept.
+        // The same beside a packet that takes a chunk of its own.
         let mut grown = filled(8);
-        grown.insert(start, 7, 0, &packet(7, FIRST_BYTES));
-        assert_eq!((grown.len(), grown.order.len()), (4, 4));
+        grown.insert(start, 7, 0, &packet(7, 40_000));
+        assert_eq!((grown.len(), grown.order.len()), (4, 5));
         assert!([4, 5, 6].iter().all(|&number| grown.get(start, number).unwrap().bytes == packet(number, 20)));
+        assert_eq!(grown.get(start, 7).unwrap().bytes, packet(7, 40_000));
     }
 
     #[test]
@@ -451,7 +492,8 @@ mod tests {
                     Insertion::WrongSize => prop_assert!(false),
                 }
                 prop_assert_eq!(buffer.get(now, seq).map(|stored| stored.bytes), Some(&map[&seq][..]));
-                prop_assert!(buffer.len() <= max_packets && buffer.bytes.len() <= max_bytes);
+                prop_assert!(buffer.len() <= max_packets && buffer.capacity <= max_bytes);
+                prop_assert_eq!(buffer.capacity, buffer.chunks.iter().map(|chunk| chunk.len()).sum::<usize>());
                 for (seq, bytes) in &map {
                     if let Some(stored) = buffer.get(now, *seq) {
                         prop_assert_eq!(stored.bytes, &bytes[..]);
