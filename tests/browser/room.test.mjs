@@ -188,7 +188,8 @@ describe("a room", () => {
       process.kill(worker, "SIGCONT");
     }
     for (const peer of peers) await peer.until("it is back", () => window.sfu.state === "joined", undefined, 60_000);
-    await Promise.all(peers.map((peer) => peer.seesMovement()));
+    // Media that had waited for the worker would have the browsers hold back pictures for 3 s.
+    await Promise.all(peers.map((peer) => peer.seesMovement(2500)));
     await assertMediaFlows(peers, { duration: 3000 });
   });
 

@@ -58,6 +58,8 @@ pub struct Producer {
     pub queue: Vec<usize>,
     /// Whether it got packets in this turn.
     pub touched: bool,
+    /// Whether its last packets were passed over, since they had waited too long.
+    pub is_interrupted: bool,
     /// How the camera was last held, if the peer says.
     pub orientation: Option<VideoOrientation>,
     /// When its last reports were sent.
@@ -107,6 +109,7 @@ impl Producer {
             observers: Vec::new(),
             queue: Vec::new(),
             touched: false,
+            is_interrupted: false,
             orientation: None,
             last_report: None,
             payload_types,

@@ -140,6 +140,11 @@ impl Sockets {
         self.table.get_mut(key)
     }
 
+    /// The tokens of all sockets.
+    pub fn tokens(&self) -> impl Iterator<Item = Token> {
+        self.table.iter().map(|(key, socket)| token(key, socket.generation))
+    }
+
     /// The key that a token of the poller stands for, unless that socket is gone.
     pub fn resolve(&self, token: Token) -> Option<usize> {
         let key = usize::try_from((token.0 & u64::from(u32::MAX)).checked_sub(FIRST_TOKEN)?).ok()?;

@@ -170,6 +170,7 @@ fn many_scattered_losses_are_asked_for_within_the_mtu() {
             scene.settle(u64::from(number + 1 - (number + 1) / 17));
         }
     }
+    scene.settle(1 + 350 * 16);
     // The worker sleeps over the time when each is to be asked for again.
     scene.worker.stop();
     scene.sender.drain_for(ROUND_TRIP + ROUND_TRIP / 5);

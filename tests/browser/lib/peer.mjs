@@ -100,7 +100,7 @@ export class Peer {
   }
 
   // Waits until everybody's pictures move, which they may have stopped to do.
-  async seesMovement() {
+  async seesMovement(limit) {
     const moves = async () => {
       const frames = async () => (await window.sfu.stats()).receiving.streams.filter(({ kind }) => kind === "video").map(({ framesDecoded }) => framesDecoded);
       const before = await frames();
@@ -108,7 +108,7 @@ export class Peer {
       const after = await frames();
       return after.length === before.length && after.every((count, index) => count > before[index] + 2);
     };
-    await this.until("pictures move", moves);
+    await this.until("pictures move", moves, undefined, limit);
   }
 
   stats() {

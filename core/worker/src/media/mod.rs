@@ -128,6 +128,8 @@ pub struct Workspace {
     shares: Vec<bandwidth::Share>,
     /// About how many packets are received and to be sent at the end of the turn. The loop bounds by it what a turn does.
     pub load: usize,
+    /// Whether what is being handled has waited too long to be forwarded. It is counted, and no more.
+    pub is_stale: bool,
     /// Packets to one destination, back to back.
     send_buffer: Box<[u8]>,
     /// Their lengths.
@@ -150,6 +152,7 @@ impl Default for Workspace {
             touched_producers: Vec::with_capacity(64),
             shares: Vec::new(),
             load: 0,
+            is_stale: false,
             send_buffer: vec![0; SEND_BUFFER].into_boxed_slice(),
             lengths: Vec::with_capacity(64),
             scratch: Vec::with_capacity(2048),

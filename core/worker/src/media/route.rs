@@ -65,6 +65,11 @@ impl Worker {
         if !std::mem::replace(&mut producer.touched, true) {
             self.media.touched_producers.push(index);
         }
+        if self.media.is_stale {
+            producer.is_interrupted = true;
+        } else if std::mem::take(&mut producer.is_interrupted) {
+            producer.begin_anew(now);
+        }
 
         let reception = if found.is_rtx {
             producer.receive_retransmission(now, found.stream, &mut packet, datagram)
@@ -116,7 +121,7 @@ impl Worker {
         if packet.key_frame {
             producer.key_frames.handle_key_frame(packet.header.ssrc);
         }
-        if producer.paused {
+        if producer.paused || producer.is_interrupted {
             return;
         }
         self.trace_received(now, index, found.stream, &packet, datagram, found.is_rtx);
@@ -198,7 +203,10 @@ impl Worker {
             }
         }
         self.media.missing = missing;
-        while let Some(ssrc) = self.producers[index].key_frames.poll_request() {
+        // A key frame that is asked for before all that is stale has been read might be read with it.
+        while !self.media.is_stale
+            && let Some(ssrc) = self.producers[index].key_frames.poll_request()
+        {
             self.send_key_frame_request(now, index, ssrc);
         }
         match self.producers[index].next_deadline() {
@@ -334,6 +342,15 @@ impl Producer {
         }
     }
 
+    /// Packets of its peer were passed over, and this is the end of it: what comes now is no continuation of what was
+    /// forwarded before.
+    fn begin_anew(&mut self, now: Instant) {
+        for index in 0..self.streams.len() {
+            self.streams[index].restart();
+            self.handle_restart(now, index);
+        }
+    }
+
     /// Counts a packet of a stream itself.
     fn receive(&mut self, now: Instant, stream: usize, packet: &mut Packet, datagram: &[u8]) -> Reception {
         let Some(stream) = self.streams.get_mut(stream) else { return Reception::Nothing };
@@ -352,6 +369,7 @@ impl Producer {
         // What is not forwarded need not be complete.
         if let Some(nack) = &mut stream.nack
             && !self.paused
+            && !self.is_interrupted
         {
             let arrival = nack.handle_packet(now, packet.header.sequence_number, packet.key_frame, false);
             if arrival == Arrival::Repaired && !has_rtx {
