@@ -97,7 +97,7 @@ export async function switchLayers(studio, { codec, encodings, spatialLayers = 3
   const encoded = (await sent).grew("framesEncoded") / (encodings.length > 1 ? 1 : spatialLayers);
   // The time between two pictures of the lowest temporal layer.
   const interval = (duration / Math.max(1, encoded)) * 2 ** (temporalLayers - 1);
-  return { sent: await sent, received: await received, switches: switches.length, slowest, interval };
+  return { sent: await sent, received: await received, switches: switches.length, slowest, interval, streams: encodings.length };
 }
 
 // The receiver saw pictures all the time, and its decoder complained of none. A key frame may take as long as until it is
@@ -106,9 +106,9 @@ const KEY_FRAME_INTERVAL = 1000;
 // A machine that takes longer from the encoder or the page than this many milliseconds is too busy to judge anything.
 const MOST_DELAY = 2000;
 
-export function assertSmooth({ sent, received, switches, slowest, interval }) {
+export function assertSmooth({ sent, received, switches, slowest, interval, streams }) {
   assert.ok(received instanceof Progress);
-  const counters = ["framesReceived", "framesDecoded", "framesDropped", "keyFramesDecoded", "pliCount", "nackCount", "packetsLost", "freezeCount", "totalFreezesDuration"];
+  const counters = ["framesReceived", "framesDecoded", "framesDropped", "keyFramesDecoded", "pliCount", "nackCount", "packetsLost", "retransmittedPacketsReceived", "freezeCount", "totalFreezesDuration"];
   const figures = {
     switches,
     framesEncoded: sent.grew("framesEncoded"),
@@ -126,7 +126,9 @@ export function assertSmooth({ sent, received, switches, slowest, interval }) {
   // What it asks for is a key frame if its decoder fails or misses a frame.
   assert.equal(figures.pliCount, 0, `the decoder wants a key frame; ${told}`);
   assert.ok(figures.framesReceived - figures.framesDecoded - figures.framesDropped <= 5, `not decoded; ${told}`);
-  // One number is left out where another stream begins in the middle of a picture, so that this is not taken for whole.
-  assert.ok(figures.packetsLost <= switches, told);
+  // One number is left out where another stream begins in the middle of a picture, so that this is not taken for whole. The
+  // receiver counts it as lost and asks for it in vain; what a busy machine has lost comes again, but for the last of it.
+  const leftOut = figures.packetsLost - figures.retransmittedPacketsReceived;
+  assert.ok(leftOut <= (streams > 1 ? switches : 2), told);
   return figures;
 }
