@@ -6,11 +6,12 @@ use crate::machine::Cores;
 use crate::measure::{self, Durations, Run, TOLERATED_LOSS};
 use crate::report::{Outcome, Report};
 use crate::resources::{self, Means};
+use crate::same_load::Schedule;
 use crate::session::{Contender, Session, Setting};
 use crate::traffic::{Pattern, Traffic};
 use crate::worker::{Worker, srtp_backends};
 use crate::workload::Mode;
-use crate::{compare, generator, output, plot, receiver};
+use crate::{awake, compare, generator, output, plot, receiver, same_load};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
@@ -108,6 +109,14 @@ enum Role {
     Generator,
     #[command(hide = true)]
     Receiver,
+    #[command(hide = true)]
+    Spinner,
+    /// Writes PATH.md and PATH.svg anew from PATH.json, without measuring
+    Render {
+        /// What a run has written
+        #[arg(value_name = "PATH.json")]
+        result: PathBuf,
+    },
     /// Puts two results beside each other: medians, spread and ratio of every case that both have
     Compare {
         /// A result, as PATH.json
@@ -126,6 +135,12 @@ pub fn main() -> Result<ExitCode> {
     match options.role.take() {
         Some(Role::Generator) => return generator::main().map(|()| ExitCode::SUCCESS),
         Some(Role::Receiver) => return receiver::main().map(|()| ExitCode::SUCCESS),
+        Some(Role::Spinner) => return awake::main().map(|()| ExitCode::SUCCESS),
+        Some(Role::Render { result }) => {
+            output::write_texts(&result, &texts(&Report::read(&result)?))?;
+            println!("Written: {}", result.with_extension("{md,svg}").display());
+            return Ok(ExitCode::SUCCESS);
+        }
         Some(Role::Compare { first, second }) => {
             print!("{}", compare::files(&first, second.as_deref())?);
             return Ok(ExitCode::SUCCESS);
@@ -144,7 +159,7 @@ pub fn main() -> Result<ExitCode> {
     let cases = cases(&options);
     let means = Means::of_this_machine()?;
     for case in &cases {
-        means.check(case)?;
+        means.check(case, 1)?;
     }
     let output = output::destination(options.output.as_deref(), options.quick, "forward");
     // For the files of this run; dropping it removes them.
@@ -158,15 +173,20 @@ pub fn main() -> Result<ExitCode> {
         if options.add && json.exists() {
             report.add(Report::read(&json)?)?;
         }
-        output::write(&output, &report, &[("md", report.markdown()), ("svg", plot::draw(&report))])?;
+        output::write(&output, &report, &texts(&report))?;
         println!("\nWritten: {}", output.with_extension("{json,md,svg}").display());
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn texts(report: &Report) -> [(&'static str, String); 2] {
+    [("md", report.markdown()), ("svg", plot::draw(report))]
+}
+
 fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let cores = Cores::divide()?;
-    let durations = if options.quick { Durations::QUICK } else { FULL };
+    let (durations, schedule) =
+        if options.quick { (Durations::QUICK, Schedule::QUICK) } else { (FULL, Schedule::FULL) };
     let setting = Setting { cores, receive_trains: options.receive_trains, directory };
     let machine = Machine::describe();
     let (contenders, mut absent) = contenders(options, cores, directory)?;
@@ -175,7 +195,9 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let takes_part = |contender: &Contender, case: &Case| contender.modes.contains(&case.mode);
     let total: usize =
         cases.iter().map(|case| contenders.iter().filter(|contender| takes_part(contender, case)).count()).sum();
-    let mut runner = Runner { setting, durations, progress: output::progress(total * options.repetitions)?, absent };
+    // Each case once more, for the same load.
+    let progress = output::progress(total * options.repetitions + cases.len())?;
+    let mut runner = Runner { setting, durations, schedule, progress, absent };
 
     let mut limits: Vec<(Case, Vec<Limit>)> = cases.iter().map(|&case| (case, Vec::new())).collect();
     let mut tried: HashMap<(usize, usize), Tried> = HashMap::new();
@@ -185,8 +207,6 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
                 Ok(limit) => limits[case_index].1.push(limit),
                 Err(error) => runner.say_once(format!("the limit: {error:#}")),
             }
-            let shared =
-                shared_load(&contenders, |index| tried.get(&(index, case_index)), |one| takes_part(one, &case));
             for (contender_index, contender) in contenders.iter().enumerate() {
                 if takes_part(contender, &case) {
                     let before = case_index.checked_sub(1).and_then(|before| tried.get(&(contender_index, before)));
@@ -194,27 +214,30 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
                     let tried = tried.entry((contender_index, case_index)).or_default();
                     // The search begins where the repetition before has ended, or the case before.
                     let guess = tried.rate().or(last).unwrap_or(100_000.0);
-                    runner.run(contender, case, repetition, Loads { guess, shared }, tried);
+                    runner.run(contender, case, repetition, guess, tried);
                 }
             }
         }
     }
-    runner.progress.finish_and_clear();
 
     let mut outcomes = Vec::new();
     for (case_index, &case) in cases.iter().enumerate() {
+        let mut of_case = Vec::new();
         for (contender_index, contender) in contenders.iter().enumerate() {
             if let Some(Tried { results, calls }) = tried.remove(&(contender_index, case_index)) {
-                outcomes.push(Outcome::new(contender.name.clone(), case, results, calls));
+                of_case.push(Outcome::new(contender.name.clone(), case, results, calls));
             }
         }
+        outcomes.extend(runner.same_load(&contenders, case, of_case));
     }
+    runner.progress.finish_and_clear();
     Ok(Report {
         machine,
         cores,
         receive_trains: options.receive_trains,
         tolerated_loss: TOLERATED_LOSS,
         durations,
+        same_load: Some(schedule),
         repetitions: options.repetitions,
         contenders,
         absent: runner.absent,
@@ -236,46 +259,22 @@ impl Tried {
     }
 }
 
-/// Packets a second, in all.
-#[derive(Clone, Copy)]
-struct Loads {
-    /// Where the search for saturation begins.
-    guess: f64,
-    /// What all workers are measured at.
-    shared: Option<f64>,
-}
-
-/// Half of the saturation of the worker that has the lowest, once all that take part have one; `None` for one worker alone.
-fn shared_load<'a>(
-    contenders: &[Contender],
-    tried: impl Fn(usize) -> Option<&'a Tried>,
-    takes_part: impl Fn(&Contender) -> bool,
-) -> Option<f64> {
-    let workers = contenders.iter().enumerate().filter(|(_, one)| one.program.is_some() && takes_part(one));
-    let rates: Vec<f64> = workers.map(|(index, _)| tried(index).and_then(Tried::rate)).collect::<Option<_>>()?;
-    let lowest = rates.iter().copied().min_by(f64::total_cmp)?;
-    (rates.len() > 1).then_some(lowest / 2.0)
-}
-
 struct Runner<'a> {
     setting: Setting<'a>,
     durations: Durations,
+    schedule: Schedule,
     progress: ProgressBar,
     absent: Vec<String>,
 }
 
 impl Runner<'_> {
-    fn run(&mut self, contender: &Contender, case: Case, repetition: usize, loads: Loads, tried: &mut Tried) {
+    fn run(&mut self, contender: &Contender, case: Case, repetition: usize, guess: f64, tried: &mut Tried) {
         let progress = self.progress.clone();
         let what = format!("{}, {case}, repetition {}", contender.name, repetition + 1);
-        // Without a terminal there is no bar; a log says where it is.
-        if progress.is_hidden() {
-            eprintln!("{}/{}: {what}", progress.position() + 1, progress.length().unwrap_or(0));
-        }
+        self.log(&what);
         let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
         let result = Session::start(contender, case, self.setting).and_then(|mut session| {
-            let shared = loads.shared.filter(|_| session.process().is_some());
-            let run = measure::run(&mut session, loads.guess, shared, self.durations, &mut tell)?;
+            let run = measure::run(&mut session, guess, self.durations, &mut tell)?;
             if repetition == 0 && session.process().is_some() {
                 tell("counting system calls at half load");
                 match measure::calls_per_packet(&mut session, &run, self.durations.search, self.setting.directory) {
@@ -290,6 +289,49 @@ impl Runner<'_> {
         }
         tried.results.push(result.map_err(|error| format!("{error:#}")));
         progress.inc(1);
+    }
+
+    /// Measures the workers that have a result so far at a load that is the same for all, if there are several.
+    fn same_load(&mut self, contenders: &[Contender], case: Case, mut outcomes: Vec<Outcome>) -> Vec<Outcome> {
+        let worker = |outcome: &Outcome| {
+            let contender = contenders.iter().find(|one| one.name == outcome.contender && one.program.is_some())?;
+            outcome.summary.as_ref().map(|summary| (contender, summary.packets_per_second.median))
+        };
+        let (workers, saturations): (Vec<&Contender>, Vec<f64>) = outcomes.iter().filter_map(worker).unzip();
+        let progress = self.progress.clone();
+        let Some(rate) = same_load::rate(&saturations) else {
+            progress.inc(1);
+            return outcomes;
+        };
+        self.log(&format!("{case}, the same load for all"));
+        // More than one worker is set up.
+        if let Err(error) = Means::of_this_machine().and_then(|means| means.check(&case, workers.len())) {
+            self.say_once(format!("the same load for {} workers: {error:#}", workers.len()));
+            progress.inc(1);
+            return outcomes;
+        }
+        let mut tell = |message: &str| progress.set_message(format!("{case}: {message}"));
+        let (results, asleep) = same_load::measure(&workers, case, rate, self.setting, self.schedule, &mut tell);
+        if let Some(why) = asleep {
+            self.say_once(format!("latency with cores that are kept awake: {why}"));
+        }
+        for (worker, result) in workers.iter().zip(results) {
+            if let Err(error) = &result {
+                progress.suspend(|| eprintln!("FAILED: {}, {case}: {error}.", worker.name));
+            }
+            if let Some(outcome) = outcomes.iter_mut().find(|outcome| outcome.contender == worker.name) {
+                outcome.add_same_load(result);
+            }
+        }
+        progress.inc(1);
+        outcomes
+    }
+
+    /// Without a terminal there is no bar; a log says where it is.
+    fn log(&self, what: &str) {
+        if self.progress.is_hidden() {
+            eprintln!("{}/{}: {what}", self.progress.position() + 1, self.progress.length().unwrap_or(0));
+        }
     }
 
     /// Of what can't be measured.
@@ -384,30 +426,5 @@ pub(crate) fn short_name(worker: &Path, workers: &[PathBuf]) -> String {
     match name {
         Some(name) if alike == 1 => name.to_string_lossy().into_owned(),
         _ => worker.display().to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::tests::run;
-
-    #[test]
-    fn the_shared_load_is_what_the_slowest_worker_can_do_half_of() {
-        let contender = |name: &str, is_worker: bool| Contender {
-            name: name.to_owned(),
-            program: is_worker.then(|| name.into()),
-            arguments: Vec::new(),
-            modes: ALL_MODES.to_vec(),
-        };
-        let contenders = [contender("fast", true), contender("slow", true), contender("control", false)];
-        let tried = |rate: f64| Tried { results: vec![Ok(run(rate))], calls: None };
-        let all = [tried(900e3), tried(200e3), tried(50e3)];
-        let load = |known: &[Tried], takes_part: fn(&Contender) -> bool| {
-            shared_load(&contenders, |index| known.get(index), takes_part)
-        };
-        assert_eq!(load(&all, |_| true), Some(100e3), "the control is no worker");
-        assert_eq!(load(&all[..1], |_| true), None, "the slow one has not been measured yet");
-        assert_eq!(load(&all, |one| one.name != "slow"), None, "one worker has nobody to be compared with");
     }
 }

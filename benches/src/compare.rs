@@ -33,9 +33,14 @@ const FIGURES: [Figure; 4] = [
     Figure { name: "MiB", value: |summary| summary.memory, unit: 1_048_576.0, more_is_better: false },
 ];
 
-/// At half of its own saturation a worker that does more has more to do: workers are compared at the same load.
-const P99_AT_SAME_LOAD: Figure =
-    Figure { name: "p99 µs, same load", value: |summary| summary.p99_shared, unit: 1.0, more_is_better: false };
+/// At half of its own saturation a worker that does more has more to do: workers are compared at the same load. With cores that are kept
+/// awake: how long a sleeping one takes to wake up is no worker's merit. The range is that of the quartiles.
+const P99_AT_SAME_LOAD: Figure = Figure {
+    name: "p99 µs, same load",
+    value: |summary| Some(summary.same_load.as_ref()?.awake.as_ref()?.p99),
+    unit: 1.0,
+    more_is_better: false,
+};
 
 /// What the same load is differs from one run to the next: those of two runs are compared at each one's own.
 const P99_AT_HALF_LOAD: Figure =
@@ -73,17 +78,36 @@ pub fn behind(report: &Report) -> String {
             let both = report.summary(&first.name, &case).zip(report.summary(other, &case));
             let Some((ours, theirs)) = both else { continue };
             for Figure { name, value, unit, more_is_better } in FIGURES.iter().chain([&P99_AT_SAME_LOAD]) {
+                if *name == P99_AT_SAME_LOAD.name && !same_load(ours, theirs) {
+                    continue;
+                }
                 let (Some(a), Some(b)) = (value(ours), value(theirs)) else { continue };
                 if (a.median > b.median) != *more_is_better && a.median != b.median {
+                    let chance = chance(a, b);
                     let (a, b) = (a.show(*unit, 0), b.show(*unit, 0));
                     // Writing to a String doesn't fail.
-                    let _ = writeln!(lines, "- {case}: {name} {a}, {other} {b}");
+                    let _ = writeln!(lines, "- {case}: {name} {a}, {other} {b}{chance}");
                 }
             }
         }
     }
-    let nowhere = if lines.is_empty() { "Nowhere in these cases.\n" } else { "" };
-    format!("\n**Where {} is behind**\n\n{nowhere}{lines}", first.name)
+    let list = if lines.is_empty() { "Nowhere in these cases.\n".to_owned() } else { format!("{RULE}\n{lines}") };
+    format!("\n**Where {} is behind**\n\n{list}", first.name)
+}
+
+/// By what the list is made.
+const RULE: &str = "Every median that is worse. ~: the ranges overlap, so that it may be chance. p99 is that with cores kept awake, and its \
+                    range that of the quartiles of turns.\n";
+
+/// The mark of what may be chance.
+fn chance(a: Spread, b: Spread) -> &'static str {
+    if a.overlaps(b) { " ~" } else { "" }
+}
+
+/// Whether the two were under the same load where it was to be. Results that were added to those of an earlier run weren't.
+fn same_load(one: &Summary, other: &Summary) -> bool {
+    let loads = one.same_load.as_ref().zip(other.same_load.as_ref());
+    loads.is_some_and(|(one, other)| one.packets_per_second == other.packets_per_second)
 }
 
 /// The same contender in two reports. Where no contender is in both, the first of one is held against the first of the other.
@@ -144,8 +168,8 @@ fn within(report: &Report) -> Result<String> {
 }
 
 const HEAD: &str = "| | | A | B | B / A |\n|---|---|--:|--:|--:|\n";
-const TAIL: &str =
-    "\nMedians, the smallest and the greatest in brackets. ~: the ranges overlap, so that it may be chance.\n";
+const TAIL: &str = "\nMedians, the smallest and the greatest in brackets; of p99 at the same load, which is that with cores kept awake, the \
+                    quartiles. ~: the ranges overlap, so that it may be chance.\n";
 
 fn both<'a>(
     first: &'a Report,
@@ -168,8 +192,11 @@ fn write_pair(text: &mut String, name: &str, (one, other): (&Outcome, &Outcome),
         return;
     };
     for Figure { name: figure, value, unit, .. } in FIGURES.iter().chain([p99]) {
+        if *figure == P99_AT_SAME_LOAD.name && !same_load(one, other) {
+            continue;
+        }
         let (Some(a), Some(b)) = (value(one), value(other)) else { continue };
-        let overlap = if a.min <= b.max && b.min <= a.max { " ~" } else { "" };
+        let overlap = chance(a, b);
         let ratio = b.median / a.median;
         let _ =
             writeln!(text, "| {name} | {figure} | {} | {} | {ratio:.2}{overlap} |", a.show(*unit, 0), b.show(*unit, 0));
@@ -180,6 +207,8 @@ fn write_pair(text: &mut String, name: &str, (one, other): (&Outcome, &Outcome),
 mod tests {
     use super::*;
     use crate::report::tests::{CASE, report, run};
+    use crate::same_load::SameLoad;
+    use crate::same_load::tests::turn;
 
     fn outcome(contender: &str, rates: &[f64]) -> Outcome {
         Outcome::new(contender.to_owned(), CASE, rates.iter().map(|&rate| Ok(run(rate))).collect(), None)
@@ -220,5 +249,37 @@ mod tests {
         assert_eq!(list.matches("\n- ").count(), 1, "{list}");
         report.contenders.reverse();
         assert!(behind(&report).ends_with("Nowhere in these cases.\n"));
+    }
+
+    fn at_load(contender: &str, rate: f64, awake: &[f64], asleep: &[f64]) -> Outcome {
+        let mut outcome = outcome(contender, &[100e3]);
+        let turns = |p99: &[f64]| p99.iter().map(|&p99| turn(p99, 0)).collect();
+        outcome.add_same_load(Ok(SameLoad { packets_per_second: rate, awake: turns(awake), asleep: turns(asleep) }));
+        outcome
+    }
+
+    fn list(ours: Outcome, theirs: Outcome) -> String {
+        let mut report = report(vec![ours, theirs]);
+        report.contenders[0].program = Some("a".into());
+        report.contenders[1].program = Some("b".into());
+        behind(&report)
+    }
+
+    #[test]
+    fn latency_is_compared_at_the_same_load_with_cores_awake() {
+        const ASLEEP: &[f64] = &[900.0, 900.0, 900.0];
+        let theirs = || at_load("bad", 1e3, &[100.0, 110.0, 120.0], &[200.0, 200.0, 200.0]);
+        let worse = list(at_load("good", 1e3, &[300.0, 310.0, 320.0], ASLEEP), theirs());
+        assert!(worse.contains("same load 310 (305–315), bad 110 (105–115)\n"), "{worse}");
+        let chance = list(at_load("good", 1e3, &[90.0, 111.0, 130.0], ASLEEP), theirs());
+        assert!(chance.contains("same load 111 (100–120), bad 110 (105–115) ~\n"), "{chance}");
+        // Sleeping cores aren't the worker's doing, and other loads can't be compared.
+        for none in [
+            list(at_load("good", 1e3, &[90.0, 90.0, 90.0], ASLEEP), theirs()),
+            list(at_load("good", 1e3, &[], ASLEEP), theirs()),
+            list(at_load("good", 2e3, &[300.0, 310.0, 320.0], ASLEEP), theirs()),
+        ] {
+            assert!(none.ends_with("Nowhere in these cases.\n"), "{none}");
+        }
     }
 }

@@ -174,7 +174,7 @@ fn run(options: &Options, directory: &Path) -> Result<Report> {
             let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
             let guess = outcome.runs.last().map_or(100_000.0, |run| run.packets_per_second);
             let result = session(outcome.layer.by, outcome.consumers, setting)
-                .and_then(|mut session| measure::run(&mut session, guess, None, durations, &mut tell));
+                .and_then(|mut session| measure::run(&mut session, guess, durations, &mut tell));
             match result {
                 Ok(run) => outcome.runs.push(run),
                 Err(error) => {

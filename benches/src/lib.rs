@@ -18,6 +18,7 @@
 //! What this can't show: loopback has no network card, so that no interrupt, no offload and no wire takes part, and the delivery of
 //! each packet into the receiver's queue is paid by the worker's core. Compare within one run only.
 
+pub mod awake;
 pub mod bars;
 pub mod calls;
 pub mod case;
@@ -39,6 +40,7 @@ pub mod plot;
 pub mod receiver;
 pub mod report;
 pub mod resources;
+pub mod same_load;
 mod scene;
 pub mod session;
 pub mod stats;

@@ -36,6 +36,15 @@ impl Cores {
             _ => bail!("measuring needs two cores: one for the worker, one for the load"),
         }
     }
+
+    /// Each of them once.
+    #[must_use]
+    pub fn all(self) -> Vec<Core> {
+        let mut all = vec![self.worker, self.generator, self.receiver];
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
 }
 
 /// Does something while confined to one core, such as starting a process, which inherits it.
@@ -62,14 +71,42 @@ pub(crate) fn monotonic_ns() -> u64 {
 /// # Errors
 /// The process is gone, or the kernel doesn't tell.
 pub(crate) fn cpu_ns(process: u32) -> Result<u64> {
+    schedstat(process, 0)
+}
+
+/// Nanoseconds that a process was ready to run and something else had its core, all threads together.
+///
+/// # Errors
+/// The process is gone, or the kernel doesn't tell.
+pub(crate) fn waited_ns(process: u32) -> Result<u64> {
+    schedstat(process, 1)
+}
+
+fn schedstat(process: u32, field: usize) -> Result<u64> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).context("the process is gone")?;
     // A thread may end meanwhile; what it used is lost then.
-    let used = threads.flatten().filter_map(|thread| {
+    let times = threads.flatten().filter_map(|thread| {
         let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        schedstat.split_whitespace().next()?.parse::<u64>().ok()
+        schedstat.split_whitespace().nth(field)?.parse::<u64>().ok()
     });
-    used.reduce(|total, used| total + used)
+    times
+        .reduce(|total, time| total + time)
         .context("/proc/PID/schedstat tells no processor time: the kernel lacks CONFIG_SCHED_INFO")
+}
+
+/// How long the hypervisor has kept these cores from the machine, since it was started, in ticks of a hundredth of a second; `None`
+/// where the kernel doesn't tell. One that never grows says that the hypervisor doesn't tell.
+pub(crate) fn steal_ticks(cores: &[Core]) -> Option<u64> {
+    steal_of(&fs::read_to_string("/proc/stat").ok()?, cores)
+}
+
+fn steal_of(stat: &str, cores: &[Core]) -> Option<u64> {
+    let of_core = |core: &Core| {
+        let name = format!("cpu{core}");
+        let mut fields = stat.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(' '))?.split_whitespace();
+        fields.nth(7)?.parse::<u64>().ok()
+    };
+    cores.iter().map(of_core).sum()
 }
 
 /// Resident memory in bytes.
@@ -108,7 +145,17 @@ mod tests {
         assert!(used > 1_000_000, "20 ms of spinning used {used} ns");
         let memory = memory(this).unwrap();
         assert!(memory.now > 100_000 && memory.peak >= memory.now);
-        assert!(cpu_ns(u32::MAX).is_err());
+        assert!(cpu_ns(u32::MAX).is_err() && waited_ns(this).is_ok());
+    }
+
+    #[test]
+    fn stolen_time_is_that_of_the_cores_in_use() {
+        let stat = "cpu  9 9 9 9 9 9 9 90 0 0\ncpu1 9 9 9 9 9 9 9 30 0 0\ncpu2 9 9 9 9 9 9 9 40 0 0\ncpu10 9 9 9 9 9 9 9 20 0 0\n";
+        assert_eq!(steal_of(stat, &[1, 2]), Some(70));
+        assert_eq!(steal_of(stat, &[10]), Some(20));
+        assert_eq!((steal_of(stat, &[3]), steal_of("cpu1 9 9\n", &[1])), (None, None));
+        let two = Cores { worker: 1, generator: 0, receiver: 0 };
+        assert_eq!(two.all(), [0, 1]);
     }
 
     #[test]

@@ -53,9 +53,6 @@ pub struct Run {
     pub full: Point,
     /// At half of it.
     pub half: Point,
-    /// At half of the saturation of the worker that has the lowest, where several are measured: the same load for all.
-    #[serde(default)]
-    pub shared: Option<Point>,
     /// Resident memory before any packet, in bytes; none for the control.
     pub memory_idle: Option<u64>,
     /// Resident memory after the measurement at saturation.
@@ -81,45 +78,25 @@ pub struct Point {
     pub latency: Option<Latency>,
 }
 
-/// Runs it all. `guess` is where to begin the search, in packets a second in all, and `shared` the load that all contenders
-/// are measured at, once it is known; `tell` hears of each step.
+/// Runs it all. `guess` is where to begin the search, in packets a second in all; `tell` hears of each step.
 ///
 /// # Errors
 /// The contender died, did other work than it had to, or loses packets even under a small load.
-pub fn run(
-    session: &mut Session,
-    guess: f64,
-    shared: Option<f64>,
-    durations: Durations,
-    tell: &mut dyn FnMut(&str),
-) -> Result<Run> {
+pub fn run(session: &mut Session, guess: f64, durations: Durations, tell: &mut dyn FnMut(&str)) -> Result<Run> {
     let memory_idle = session.memory()?.map(|memory| memory.now);
-    let case = session.case();
-    let copies = case.audience.copies() as f64;
-    let mut load = Load { session, copies, checked: 0 };
+    let mut load = Load::new(session);
 
     tell("verifying every packet");
-    // Every stream has its turn.
-    let turns = 1.2 * case.audience.streams() as f64 * case.traffic.pattern.mean_group();
-    let verified = load.step(GENTLE.max(copies * turns / durations.verify), durations.verify, 1)?;
-    if verified.received.packets != verified.expected {
-        bail!(
-            "{} of {} packets came out, the least served receiver got {}, under a load of only {:.0} packets a second",
-            verified.received.packets,
-            verified.expected,
-            verified.received.fewest,
-            verified.packets_per_second()
-        );
-    }
+    load.verify(durations.verify)?;
 
     let mut found = search(&mut load, guess, durations.search, tell)?;
     if durations.warm_up > 0.0 && load.session.process().is_some() {
         tell("warming up");
-        load.step(found.rate, durations.warm_up, CHECK_EVERY)?;
+        load.hold(found.rate, durations.warm_up)?;
     }
     let full = loop {
         tell(&format!("measuring at {:.0} packets/s", found.rate));
-        let step = load.step(found.rate, durations.measure, CHECK_EVERY)?;
+        let step = load.hold(found.rate, durations.measure)?;
         if step.loss() < TOLERATED_LOSS && step.kept_up {
             break step;
         }
@@ -135,23 +112,15 @@ pub fn run(
     };
     let memory = load.session.memory()?;
     tell("measuring at half load");
-    let half = load.step(found.rate / 2.0, durations.measure, CHECK_EVERY)?;
+    let half = load.hold(found.rate / 2.0, durations.measure)?;
     if half.loss() >= TOLERATED_LOSS {
         tell("packets were lost at half load");
     }
-    let shared = match shared {
-        Some(rate) => {
-            tell("measuring at the load that is the same for all");
-            Some(Point::of(&load.step(rate, durations.measure, CHECK_EVERY)?))
-        }
-        None => None,
-    };
     Ok(Run {
         packets_per_second: full.packets_per_second(),
         load_limited: found.load_limited || full.load_busy > 0.95,
         full: Point::of(&full),
         half: Point::of(&half),
-        shared,
         memory_idle,
         memory,
         packets_checked: load.checked,
@@ -185,13 +154,46 @@ impl Point {
 }
 
 /// Rates in packets that come out, all consumers together.
-struct Load<'a> {
+pub(crate) struct Load<'a> {
     session: &'a mut Session,
     copies: f64,
     checked: u64,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    pub(crate) fn new(session: &'a mut Session) -> Self {
+        let copies = session.case().audience.copies() as f64;
+        Self { session, copies, checked: 0 }
+    }
+
+    /// Under a small load every packet is compared, and none may be missing.
+    fn verify(&mut self, seconds: f64) -> Result<()> {
+        let verified = self.compare(seconds)?;
+        if verified.received.packets != verified.expected {
+            bail!(
+                "{} of {} packets came out, the least served receiver got {}, under a load of only {:.0} packets a second",
+                verified.received.packets,
+                verified.expected,
+                verified.received.fewest,
+                verified.packets_per_second()
+            );
+        }
+        Ok(())
+    }
+
+    /// A stretch under a small load, every packet that comes compared.
+    pub(crate) fn compare(&mut self, seconds: f64) -> Result<Step> {
+        let case = self.session.case();
+        // Every stream has its turn.
+        let turns = 1.2 * case.audience.streams() as f64 * case.traffic.pattern.mean_group();
+        self.step(GENTLE.max(self.copies * turns / seconds), seconds, 1)
+    }
+
+    /// A stretch at a rate, a share of the packets compared.
+    pub(crate) fn hold(&mut self, rate: f64, seconds: f64) -> Result<Step> {
+        self.step(rate, seconds, CHECK_EVERY)
+    }
+
     fn step(&mut self, rate: f64, seconds: f64, check_every: u64) -> Result<Step> {
         let time_every = (rate * seconds / TIMED).ceil() as u64;
         let step = self.session.step(rate / self.copies, seconds, Checks { check_every, time_every })?;
@@ -218,7 +220,7 @@ fn search(load: &mut Load<'_>, guess: f64, seconds: f64, tell: &mut dyn FnMut(&s
     let mut bad: Option<Bad> = None;
     loop {
         tell(&format!("searching: {rate:.0} packets/s"));
-        let step = load.step(rate, seconds, CHECK_EVERY)?;
+        let step = load.hold(rate, seconds)?;
         if step.loss() < TOLERATED_LOSS && step.on_schedule && step.kept_up {
             good = Some(rate);
         } else {

@@ -5,6 +5,7 @@ use crate::compare;
 use crate::limit::Limit;
 use crate::machine::Cores;
 use crate::measure::{Durations, Run};
+use crate::same_load::{self, Figures, SameLoad, Schedule};
 use crate::session::Contender;
 use crate::stats::Spread;
 
@@ -28,6 +29,9 @@ pub struct Report {
     pub tolerated_loss: f64,
     /// How long each part took.
     pub durations: Durations,
+    /// The turns of all workers at the same load; none in older results.
+    #[serde(default)]
+    pub same_load: Option<Schedule>,
     /// How often each case was run; contenders alternate.
     pub repetitions: usize,
     /// Who took part.
@@ -53,6 +57,9 @@ pub struct Outcome {
     pub calls_per_packet: Option<f64>,
     /// The runs that went well.
     pub runs: Vec<Run>,
+    /// At the load that was the same for all workers, where there are several.
+    #[serde(default)]
+    pub same_load: Option<SameLoad>,
     /// What went wrong in the others.
     pub failures: Vec<String>,
 }
@@ -78,9 +85,9 @@ pub struct Summary {
     pub p99: Option<Spread>,
     /// 99.9 % were.
     pub p999: Option<Spread>,
-    /// 99 % were, at the load that was the same for all workers.
+    /// At the load that was the same for all workers, where there are several.
     #[serde(default)]
-    pub p99_shared: Option<Spread>,
+    pub same_load: Option<same_load::Summary>,
     /// Bytes resident after saturation; `None` for the control.
     pub memory: Option<Spread>,
 }
@@ -102,7 +109,23 @@ impl Outcome {
             }
         }
         let summary = if failures.is_empty() { Summary::of(&runs) } else { None };
-        Self { contender, case, summary, calls_per_packet, runs, failures }
+        Self { contender, case, summary, calls_per_packet, runs, same_load: None, failures }
+    }
+
+    /// What came of the same load for all. Who has failed there has no result at all.
+    pub fn add_same_load(&mut self, result: Result<SameLoad, String>) {
+        match result {
+            Ok(same_load) => {
+                if let Some(summary) = &mut self.summary {
+                    summary.same_load = Some(same_load.summary());
+                }
+                self.same_load = Some(same_load);
+            }
+            Err(failure) => {
+                self.summary = None;
+                self.failures.push(failure);
+            }
+        }
     }
 }
 
@@ -122,7 +145,7 @@ impl Summary {
             p50: optional(&|run| Some(run.half.latency?.p50)),
             p99: optional(&|run| Some(run.half.latency?.p99)),
             p999: optional(&|run| Some(run.half.latency?.p999)),
-            p99_shared: optional(&|run| Some(run.shared?.latency?.p99)),
+            same_load: None,
             memory: optional(&|run| Some(run.memory?.now as f64)),
         })
     }
@@ -224,10 +247,11 @@ impl Report {
             "{}. Medians of {} repetitions, the smallest and the greatest in brackets. Saturation is the highest load with less than \
              {} % loss; ≥: the load's core had no more to give. The limit is what the kernel's cheapest sending and the cipher take \
              alone; how many times that a worker takes stands behind it. CPU ratio: to the first worker's, at saturation. Latencies are \
-             those at half of a worker's own saturation; the same load is half of the lowest saturation of all.\n",
+             those at half of a worker's own saturation.{}\n",
             self.machine.summary(),
             self.repetitions,
-            self.tolerated_loss * 100.0
+            self.tolerated_loss * 100.0,
+            self.same_load.map(about_same_load).unwrap_or_default()
         );
         let mut kinds: Vec<&str> = Vec::new();
         for case in self.cases() {
@@ -238,6 +262,7 @@ impl Report {
         for kind in kinds {
             self.write_kind(&mut text, kind);
         }
+        self.write_losses(&mut text);
         text += &compare::behind(self);
         for absent in &self.absent {
             let _ = write!(text, "\nNot measured: {absent}.\n");
@@ -250,6 +275,25 @@ impl Report {
         text
     }
 
+    /// Turns at the same load that lost packets.
+    fn write_losses(&self, text: &mut String) {
+        for outcome in &self.outcomes {
+            let Some(same_load) = outcome.summary.as_ref().and_then(|summary| summary.same_load.as_ref()) else {
+                continue;
+            };
+            let conditions = [("kept awake", &same_load.awake), ("that may sleep", &same_load.asleep)];
+            for (condition, figures) in conditions {
+                let Some(Figures { turns, lossy: lossy @ 1.., .. }) = figures else { continue };
+                // Writing to a String doesn't fail.
+                let _ = write!(
+                    text,
+                    "\nLost packets at the same load: {}, {}, in {lossy} of {turns} turns with cores {condition}.\n",
+                    outcome.contender, outcome.case
+                );
+            }
+        }
+    }
+
     fn write_kind(&self, text: &mut String, kind: &str) {
         let cases: Vec<Case> = self.cases().into_iter().filter(|case| case.kind() == kind).collect();
         let Some(first) = cases.first() else { return };
@@ -258,7 +302,8 @@ impl Report {
             text,
             "\n**{}: packets of {} bytes**\n\n\
              | | | CPU ns a packet, full | half load | limit | × limit, full, half | CPU ratio | thousand packets/s | busy % worker, load | \
-             p50, p99, p99.9 µs | p99 µs, same load | calls a packet | MiB |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+             p50, p99, p99.9 µs | p99 µs, same load | cores may sleep | calls a packet | MiB |\n\
+             |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
             title(kind),
             first.traffic.packet_len
         );
@@ -274,6 +319,15 @@ impl Report {
     }
 }
 
+/// What the columns of the same load are.
+fn about_same_load(schedule: Schedule) -> String {
+    format!(
+        " The same load is half of the lowest saturation of all workers, for each in {} turns of {} s that alternate: the median of the \
+         turns' p99, the quartiles in brackets, with cores that are kept awake, and, in the next column, with cores that may sleep.",
+        schedule.turns, schedule.seconds
+    )
+}
+
 fn title(kind: &str) -> &str {
     match kind {
         "even" => "Even",
@@ -285,7 +339,7 @@ fn title(kind: &str) -> &str {
 }
 
 fn cells(outcome: &Outcome, reference: Option<&Summary>, limit: Option<Limit>) -> Vec<String> {
-    const COLUMNS: usize = 11;
+    const COLUMNS: usize = 12;
     let Some(summary) = &outcome.summary else {
         let mut cells = vec![String::new(); COLUMNS];
         cells[0] = "FAILED".to_owned();
@@ -295,6 +349,10 @@ fn cells(outcome: &Outcome, reference: Option<&Summary>, limit: Option<Limit>) -
     let limit = limit.map(|limit| limit.send_ns + limit.cipher_ns);
     let at_least = if summary.load_limited { "≥ " } else { "" };
     let microseconds = |spread: Option<Spread>| spread.map_or_else(none, |spread| format!("{:.0}", spread.median));
+    let same_load = |figures: fn(&same_load::Summary) -> Option<&Figures>| {
+        let figures = summary.same_load.as_ref().and_then(figures);
+        figures.map_or_else(none, |figures| figures.p99.show(1.0, 0))
+    };
     vec![
         summary.ns_full.show(1.0, 0),
         summary.ns_half.show(1.0, 0),
@@ -306,7 +364,8 @@ fn cells(outcome: &Outcome, reference: Option<&Summary>, limit: Option<Limit>) -
         format!("{at_least}{}", summary.packets_per_second.show(1e3, 0)),
         format!("{:.0}, {:.0}", summary.worker_busy.median * 100.0, summary.load_busy.median * 100.0),
         [summary.p50, summary.p99, summary.p999].map(microseconds).join(", "),
-        microseconds(summary.p99_shared),
+        same_load(|load| load.awake.as_ref()),
+        same_load(|load| load.asleep.as_ref()),
         outcome.calls_per_packet.map_or_else(none, |calls| format!("{calls:.3}")),
         summary.memory.map_or_else(none, |memory| format!("{:.0}", memory.median / 1_048_576.0)),
     ]
@@ -316,6 +375,7 @@ fn cells(outcome: &Outcome, reference: Option<&Summary>, limit: Option<Limit>) -
 pub(crate) mod tests {
     use super::*;
     use crate::measure::{Point, TOLERATED_LOSS};
+    use crate::same_load::tests::turn;
     use crate::traffic::Pattern;
     use crate::workload::Mode;
 
@@ -328,6 +388,7 @@ pub(crate) mod tests {
             receive_trains: false,
             tolerated_loss: TOLERATED_LOSS,
             durations: Durations::QUICK,
+            same_load: Some(Schedule::QUICK),
             repetitions: 3,
             contenders: ["good", "bad"]
                 .map(|name| Contender {
@@ -357,7 +418,6 @@ pub(crate) mod tests {
             load_limited: false,
             full: point,
             half: point,
-            shared: None,
             memory_idle: None,
             memory: None,
             packets_checked: 1,
@@ -377,6 +437,47 @@ pub(crate) mod tests {
         let table = report.markdown();
         assert!(table.contains("| 800 | 1.25, 1.25 | 1.00 | 200 (100–300) |") && !table.contains("900"), "{table}");
         assert!(table.contains("FAILED: bad, 1 to 10, plain, even: the worker has ended"), "{table}");
+    }
+
+    fn same_load(awake: &[(f64, u64)], asleep: &[(f64, u64)]) -> SameLoad {
+        let turns = |turns: &[(f64, u64)]| turns.iter().map(|&(p99, lost)| turn(p99, lost)).collect();
+        SameLoad { packets_per_second: 50e3, awake: turns(awake), asleep: turns(asleep) }
+    }
+
+    #[test]
+    fn the_same_load_has_two_columns_and_its_losses_are_said() {
+        let mut good = Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None);
+        good.add_same_load(Ok(same_load(&[(10.0, 0), (20.0, 5), (30.0, 7)], &[(300.0, 0), (400.0, 0), (500.0, 0)])));
+        let mut bad = Outcome::new("bad".to_owned(), CASE, vec![Ok(run(100e3))], None);
+        bad.add_same_load(Err("at the same load: the worker has ended".to_owned()));
+        let report = report(vec![good, bad]);
+        let table = report.markdown();
+        assert!(table.contains("| 20 (15–25) | 400 (350–450) |"), "{table}");
+        assert!(
+            table.contains("in 2 of 3 turns with cores kept awake") && !table.contains("cores that may sleep.\n\nLost"),
+            "{table}"
+        );
+        // It has results of what it did before it died, which count no more.
+        assert!(report.summary("bad", &CASE).is_none() && !report.is_clean());
+        assert!(table.contains("FAILED: bad, 1 to 10, plain, even: at the same load: the worker has ended"), "{table}");
+        // As it is written and read again.
+        let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+        assert_eq!(again.markdown(), table);
+    }
+
+    #[test]
+    fn results_from_before_there_was_a_phase_for_it_have_a_table_without() {
+        let report = report(vec![Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None)]);
+        let mut old = serde_json::to_value(&report).unwrap();
+        let removed = [
+            old.as_object_mut().unwrap().remove("same_load"),
+            old["outcomes"][0].as_object_mut().unwrap().remove("same_load"),
+            old["outcomes"][0]["summary"].as_object_mut().unwrap().remove("same_load"),
+        ];
+        assert!(removed.iter().all(Option::is_some));
+        old["outcomes"][0]["summary"]["p99_shared"] = serde_json::json!({ "median": 1.0, "min": 1.0, "max": 1.0 });
+        let table = serde_json::from_value::<Report>(old).unwrap().markdown();
+        assert!(table.contains("| – | – | – | – |") && !table.contains("The same load is"), "{table}");
     }
 
     #[test]

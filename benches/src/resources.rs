@@ -53,11 +53,11 @@ impl Means {
         Ok(Self { files: hard, ports: (last + 1).saturating_sub(first), memory })
     }
 
-    /// Whether they are enough for a case.
+    /// Whether they are enough for a case, with so many workers at once.
     ///
     /// # Errors
     /// Says what is missing and what to do.
-    pub fn check(self, case: &Case) -> Result<()> {
+    pub fn check(self, case: &Case, workers: usize) -> Result<()> {
         let audience = case.audience;
         let (sockets, streams) = (audience.sockets() as u64, audience.streams() as u64);
         // A worker has a socket for each stream and each receiver.
@@ -70,7 +70,7 @@ impl Means {
             );
         }
         // Half of the range is for whatever else there is on the machine.
-        let ports = 2 * (sockets + OTHER_FILES);
+        let ports = 2 * (sockets + OTHER_FILES) * workers as u64;
         if ports > self.ports {
             bail!(
                 "\"{case}\" needs {ports} ports that the kernel gives out, and there are {}: widen \
@@ -79,7 +79,8 @@ impl Means {
             );
         }
         let consumers = sockets * audience_share(audience);
-        let memory = BYTES_BESIDE + streams * BYTES_PER_STREAM + consumers * BYTES_PER_CONSUMER;
+        let each = streams * BYTES_PER_STREAM + consumers * BYTES_PER_CONSUMER;
+        let memory = BYTES_BESIDE + each * workers as u64;
         if memory > self.memory {
             bail!(
                 "\"{case}\" may take {} MiB of memory, and {} are free: end other programs, or ask for less",
@@ -122,14 +123,19 @@ mod tests {
     fn more_than_the_machine_can_do_is_refused_in_words() {
         let enough = Means { files: 20_000, ports: 28_000, memory: 8 << 30 };
         let case = Case::one_to(1_000, Mode::Plain, Pattern::Even);
-        enough.check(&case).unwrap();
+        enough.check(&case, 1).unwrap();
         for (means, word) in [
             (Means { files: 1_024, ..enough }, "`ulimit -n 1065`"),
             (Means { ports: 2_000, ..enough }, "ip_local_port_range"),
             (Means { memory: 300 << 20, ..enough }, "385 MiB"),
         ] {
-            let refusal = means.check(&case).unwrap_err().to_string();
+            let refusal = means.check(&case, 1).unwrap_err().to_string();
             assert!(refusal.contains(word) && refusal.contains("1 to 1000"), "{refusal}");
+        }
+        // Enough for one worker isn't for two at once.
+        for two in [Means { ports: 3_000, ..enough }, Means { memory: 400 << 20, ..enough }] {
+            two.check(&case, 1).unwrap();
+            two.check(&case, 2).unwrap_err();
         }
         assert!(Means::of_this_machine().unwrap().files > 0);
     }

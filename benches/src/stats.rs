@@ -36,9 +36,9 @@ impl Latency {
 pub struct Spread {
     /// The median; of an even number, the mean of the middle two.
     pub median: f64,
-    /// The smallest.
+    /// The smallest; the lower quartile where it is said to be.
     pub min: f64,
-    /// The greatest.
+    /// The greatest; the upper quartile.
     pub max: f64,
 }
 
@@ -61,6 +61,26 @@ impl Spread {
             if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] };
         Some(Self { median, min, max })
     }
+
+    /// The median and, instead of the smallest and the greatest, the quartiles: of many short measurements a few always meet what else
+    /// happens on a machine. Between two values they lie where a straight line from one to the other does. `None` of nothing.
+    #[must_use]
+    pub fn quartiles(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = share * values.len().checked_sub(1)? as f64;
+            let (below, above) = (values.get(place.floor() as usize)?, values.get(place.ceil() as usize)?);
+            Some(below + (above - below) * place.fract())
+        };
+        Some(Self { median: at(0.5)?, min: at(0.25)?, max: at(0.75)? })
+    }
+
+    /// Whether the two have values in common: which one is greater may then be chance.
+    #[must_use]
+    pub fn overlaps(self, other: Self) -> bool {
+        self.min <= other.max && other.min <= self.max
+    }
 }
 
 #[cfg(test)]
@@ -80,5 +100,8 @@ mod tests {
         assert_eq!(Spread::of([3.0, 1.0, 9.0]), Some(Spread { median: 3.0, min: 1.0, max: 9.0 }));
         assert_eq!(Spread::of([4.0, 2.0]), Some(Spread { median: 3.0, min: 2.0, max: 4.0 }));
         assert_eq!(Spread::of([]), None);
+        assert_eq!(Spread::quartiles([4.0, 100.0, 1.0, 3.0, 2.0]), Some(Spread { median: 3.0, min: 2.0, max: 4.0 }));
+        assert_eq!(Spread::quartiles([2.0, 4.0]), Some(Spread { median: 3.0, min: 2.5, max: 3.5 }));
+        assert_eq!(Spread::quartiles([]), None);
     }
 }

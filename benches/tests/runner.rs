@@ -16,24 +16,40 @@ use std::sync::{Arc, Mutex};
 
 const FAULT: &str = "BENCH_FORWARDER_FAULT";
 
+/// Names a file that a worker makes the first time that it forwards.
+const MARK: &str = "BENCH_FORWARDER_MARK";
+
 /// A script that is a worker with a fault.
-struct Script(PathBuf);
+struct Script {
+    path: PathBuf,
+    mark: PathBuf,
+}
 
 impl Script {
     fn new(fault: &str) -> Self {
         let path = std::env::temp_dir().join(format!("forwarder-{fault}-{}", std::process::id()));
         let this = std::env::current_exe().unwrap();
-        let text =
-            format!("#!/bin/sh\nexport {FAULT}={fault}\nexec '{}' --exact forwarder --nocapture\n", this.display());
+        let mark = path.with_extension("mark");
+        let text = format!(
+            "#!/bin/sh\nexport {FAULT}={fault} {MARK}='{}'\nexec '{}' --exact forwarder --nocapture\n",
+            mark.display(),
+            this.display()
+        );
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        Self(path)
+        Self { path, mark }
+    }
+
+    fn path(&self) -> &str {
+        self.path.to_str().unwrap()
     }
 }
 
 impl Drop for Script {
     fn drop(&mut self) {
-        fs::remove_file(&self.0).unwrap();
+        fs::remove_file(&self.path).unwrap();
+        // Only some make it.
+        let _ = fs::remove_file(&self.mark);
     }
 }
 
@@ -77,7 +93,7 @@ impl Drop for Results {
 #[test]
 fn workers_that_forward_have_results_beside_the_control_and_the_limit() {
     let script = Script::new("none");
-    let worker = script.0.to_str().unwrap();
+    let worker = script.path();
     let results = Results::new("results");
     let quick =
         ["--quick", "--modes=plain", "--traffic=burst,audio,rooms", "--worker", worker, "--output", results.path()];
@@ -148,12 +164,85 @@ fn a_worker_that_does_other_work_has_failed() {
     ] {
         let script = Script::new(fault);
         let traffic = format!("--traffic={traffic}");
-        let worker = script.0.to_str().unwrap();
+        let worker = script.path();
         let result = bench(&["--quick", "--modes=plain", &traffic, "--no-control", "--worker", worker]);
         let table = text(&result.stdout);
         assert_eq!(result.status.code(), Some(1), "{fault}: {table}");
         assert!(table.contains("FAILED") && table.contains(sentence), "{fault}: {table}");
     }
+}
+
+#[test]
+fn workers_take_turns_at_the_same_load_and_who_dies_there_has_failed() {
+    let (good, other, bad) = (Script::new("nothing"), Script::new("nowhere"), Script::new("dies-when-measured-again"));
+    let results = Results::new("same-load");
+    let result = bench(&[
+        "--quick",
+        "--modes=plain",
+        "--traffic=even",
+        "--no-control",
+        "--worker",
+        good.path(),
+        "--worker",
+        bad.path(),
+        "--worker",
+        other.path(),
+        "--output",
+        results.path(),
+    ]);
+    let table = text(&result.stdout);
+    assert_eq!(result.status.code(), Some(1), "{table}");
+    assert!(table.contains("1 to 10, plain, even: at the same load: the worker has ended"), "{table}");
+    let report = results.read();
+    let [one, dead, other] = report["outcomes"].as_array().unwrap().as_slice() else { panic!("{report}") };
+    // What it did before it died is on record, and is no result.
+    assert!(dead["summary"].is_null() && dead["same_load"].is_null());
+    assert_eq!((dead["runs"].as_array().unwrap().len(), dead["failures"].as_array().unwrap().len()), (1, 1));
+    let turns = report["same_load"]["turns"].as_u64().unwrap() as usize;
+    for outcome in [one, other] {
+        assert!(outcome["summary"]["same_load"]["awake"]["p99"]["median"].as_f64().unwrap() > 0.0);
+        for condition in ["awake", "asleep"] {
+            assert_eq!(outcome["same_load"][condition].as_array().unwrap().len(), turns);
+        }
+    }
+    // All get the same packets.
+    let sent = |outcome: &Value| -> Vec<u64> {
+        let turns = outcome["same_load"]["awake"].as_array().unwrap().iter();
+        turns.map(|turn| turn["packets"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(sent(one), sent(other));
+    let lowest = report["outcomes"].as_array().unwrap().iter();
+    let lowest =
+        lowest.map(|outcome| outcome["runs"][0]["packets_per_second"].as_f64().unwrap()).reduce(f64::min).unwrap();
+    assert_eq!(one["same_load"]["packets_per_second"].as_f64().unwrap(), lowest / 2.0);
+
+    // The texts can be written anew.
+    let path = results.0.with_extension("md");
+    let written = fs::read_to_string(&path).unwrap();
+    fs::write(&path, "").unwrap();
+    assert!(bench(&["render", results.json().to_str().unwrap()]).status.success());
+    assert_eq!(fs::read_to_string(&path).unwrap(), written);
+}
+
+#[test]
+fn without_chrt_the_report_says_that_cores_may_sleep() {
+    let (good, results) = (Script::new("alone"), Results::new("without-chrt"));
+    // The two workers need no program to be found.
+    let result = Command::new(env!("CARGO_BIN_EXE_bench-forward"))
+        .env("PATH", "/nonexistent")
+        .args(["--quick", "--modes=plain", "--traffic=even", "--no-control", "--output", results.path()])
+        .args(["--worker", good.path(), "--worker", good.path()])
+        .output()
+        .unwrap();
+    let table = text(&result.stdout);
+    assert!(result.status.success(), "{table}{}", text(&result.stderr));
+    assert!(
+        table.contains("Not measured: latency with cores that are kept awake") && table.contains("util-linux"),
+        "{table}"
+    );
+    let report = results.read();
+    let figures = &report["outcomes"][0]["summary"]["same_load"];
+    assert!(figures["awake"].is_null() && figures["asleep"]["p99"]["median"].as_f64().unwrap() > 0.0);
 }
 
 #[test]
@@ -254,6 +343,11 @@ fn forward(ingress: &UdpSocket, consumers: &Mutex<HashMap<String, Vec<Consumer>>
         });
         let mut packet = &mut packet[..len];
         rtp::set_payload_type(packet, 101);
+        if (fault, count) == ("dies-when-measured-again", 20)
+            && File::create_new(std::env::var_os(MARK).unwrap()).is_err()
+        {
+            std::process::exit(3);
+        }
         for (address, ssrc) in mine.iter() {
             rtp::set_ssrc(packet, *ssrc);
             match (fault, count) {

@@ -246,7 +246,7 @@ fn measure(
     tell: &mut dyn FnMut(&str),
 ) -> Result<Measured> {
     let (mut session, allocations) = session(contender, case, setting)?;
-    let run = measure::run(&mut session, guess, None, durations, tell)?;
+    let run = measure::run(&mut session, guess, durations, tell)?;
     let Some(mut allocations) = allocations else {
         return Ok(Measured { run, calls_per_packet: None, uncounted: None, allocations_per_packet: None });
     };
