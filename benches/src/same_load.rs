@@ -60,6 +60,10 @@ pub struct Turn {
     pub lost: u64,
     /// Processor time of the worker for each that did, in nanoseconds.
     pub worker_ns_per_packet: f64,
+    /// How busy the worker was, 0 to 1.
+    pub worker_busy: f64,
+    /// How busy the busier of the load's cores was, 0 to 1: close to 1, packets wait for the load and not for the worker.
+    pub load_busy: f64,
     /// How long the worker was ready to run while something else had its core, in microseconds in all.
     pub worker_waited_us: f64,
     /// How long the hypervisor kept the cores in use from the machine, in hundredths of a second, as far as it tells.
@@ -94,6 +98,8 @@ pub struct Figures {
     pub p999: Option<Spread>,
     /// Processor nanoseconds of the worker a packet.
     pub ns: Spread,
+    /// How busy the busier of the load's cores was, 0 to 1.
+    pub load_busy: Spread,
 }
 
 impl SameLoad {
@@ -122,6 +128,7 @@ impl Figures {
             p99: of(|latency| latency.p99)?,
             p999: of(|latency| latency.p999).filter(|_| timed().all(|latency| latency.samples >= ENOUGH)),
             ns: Spread::quartiles(turns.iter().map(|turn| turn.worker_ns_per_packet))?,
+            load_busy: Spread::quartiles(turns.iter().map(|turn| turn.load_busy))?,
         })
     }
 }
@@ -222,6 +229,8 @@ impl Rival for Contestant {
             packets: step.expected,
             lost: step.expected.saturating_sub(step.received.packets),
             worker_ns_per_packet: step.worker_ns_per_packet(),
+            worker_busy: step.worker_busy,
+            load_busy: step.load_busy,
             worker_waited_us: machine::waited_ns(process)?.saturating_sub(waited) as f64 / 1e3,
             steal_ticks,
             latency: step.received.latency,
@@ -303,6 +312,8 @@ pub(crate) mod tests {
             packets: 1_000,
             lost,
             worker_ns_per_packet: 2_000.0,
+            worker_busy: 0.4,
+            load_busy: 0.3,
             worker_waited_us: 0.0,
             steal_ticks: Some(0),
             latency: Some(Latency { samples: 1_000, p50: p99 / 2.0, p99, p999: p99, max: p99 }),
