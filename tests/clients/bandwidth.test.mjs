@@ -62,7 +62,7 @@ describe("bandwidth", { concurrency: 2 }, () => {
   after(() => browser?.close());
 
   // The estimate is what probing may find: no more than the layers need is looked for.
-  const follows = (title, { codec, encodings, without, todo, narrow = NARROW }) =>
+  const follows = (title, { codec, encodings, without, todo, narrow = NARROW, returns = true }) =>
     test(title, { todo }, (context) =>
       Studio.run(browser, { codecs: ["vp8", "vp9"] }, async (studio) => {
         const [ada, bert] = [await studio.open("Ada"), await studio.open("Bert")];
@@ -84,6 +84,7 @@ describe("bandwidth", { concurrency: 2 }, () => {
         figures.down = await until("the estimate has followed", is(recv, (estimate) => estimate <= narrow * 1.1), 4000);
         await consumer.shows(WIDTH / 2);
         const [sent, received] = await watched;
+        if (!returns) return context.diagnostic(JSON.stringify(figures));
         Object.assign(figures, { gap: received.gap, sendersGap: sent.gap, stall: sent.stall + received.stall });
         assert.ok(received.gap <= FREEZE + sent.gap + figures.stall, JSON.stringify(figures));
 
@@ -100,15 +101,20 @@ describe("bandwidth", { concurrency: 2 }, () => {
   // Chromium asks once for what it misses of a higher layer: what is lost again must be sent again unasked, or there is no
   // picture for 3 s.
   follows("SVC does", { codec: "video/VP9", encodings: svc("L2T2") });
-  follows("so does what goes to a receiver that tells a bound only", {
+  const boundOnly = {
     codec: "video/VP8",
     encodings: twoStreams([100_000, 400_000]),
     without: [TRANSPORT_CC],
     narrow: 180_000,
+  };
+  follows("what goes to a receiver that tells a bound only follows downwards", { ...boundOnly, returns: false });
+  follows("so does what goes to a receiver that tells a bound only", {
+    ...boundOnly,
     // More arrives than the bound allows, but libwebrtc raises it by 8 % a second at most, and listens to probes in the first
-    // two seconds only: when it has halved it, 234 kbit/s are 15 s away. On the way down it takes up to 2 s until the lower layer
-    // is sent, and in some runs there was no picture for 3 s, of which the cause is not known.
-    todo: "on a busy machine Chromium halves its bound, and raises it by 8 % a second at most; some runs freeze for 3 s on the way down",
+    // two seconds only: when it has halved it, 234 kbit/s are 15 s away. On a busy machine, where datagrams are held up, it halves
+    // it again and again, and where two thirds of what the lowest layer takes are left (some 40 kbit/s) there is no picture
+    // until padding has raised it.
+    todo: "on a busy machine Chromium halves its bound again and again, and raises it by 8 % a second at most",
   });
 
   test("two consumers share what there is by priority", () =>

@@ -239,6 +239,19 @@ fn padding_fills_up_to_the_receivers_bound_until_that_is_enough() {
 }
 
 #[test]
+fn where_a_bound_allows_no_layer_the_lowest_takes_the_place_of_padding() {
+    let mut stage = Stage::new("goog-remb", &[(MID, 1), (ABS_SEND_TIME, 4)]);
+    stage.run("the lower layer", |stage| stage.sends(0) && stage.pictures > 150);
+    // It takes 100 kbit/s, and there is padding of 75.
+    stage.tell_bound(50_000);
+    stage.run("no layer", |stage| stage.layers.get("c").is_some_and(Value::is_null));
+    stage.run("padding", |stage| !stage.probes.is_empty());
+    // There would be 120.
+    stage.tell_bound(80_000);
+    stage.run("the lower layer", |stage| stage.sends(0));
+}
+
+#[test]
 fn what_is_available_is_shared_by_priority_and_then_layer_by_layer() {
     let mut stage = Stage::new("goog-remb", &[(ABS_SEND_TIME, 4)]);
     let mut request = consumer_of_layers("goog-remb", &[(ABS_SEND_TIME, 4)]);

@@ -7,9 +7,9 @@ const SPACING: f64 = 20_000.0;
 const MIN_SIZE: f64 = 200.0;
 const MAX_SIZE: f64 = 1200.0;
 /// Libwebrtc's receivers grow their bound by little where they take it for near the capacity, until more arrives than they
-/// think possible. So what is filled up to begins with the bound and goes beyond it, by so much a second, up to so many times.
+/// think possible. So what is filled up to begins with the bound and goes beyond it, by so much a second, up to
+/// [`Filler::MOST`] times.
 const GROWTH: f64 = 0.1;
-const MOST: f64 = 1.5;
 /// What was not sent for so long is not made up for, in microseconds: that would be a burst.
 const MOST_BEHIND: i64 = 20_000;
 /// A bound of less than this share of the one before means that the path is full: nothing is filled for so long, in
@@ -30,9 +30,12 @@ pub(super) struct Filler {
 }
 
 impl Filler {
+    /// How many times the bound it fills up to at most.
+    pub const MOST: f64 = 1.5;
+
     /// A packet was sent, be it media or padding, where the bound is `bound` (bit/s).
     pub fn handle_sent(&mut self, now: i64, size: usize, bound: f64) {
-        let bitrate = bound * (1.0 + GROWTH * (now - self.since).max(0) as f64 / 1e6).min(MOST);
+        let bitrate = bound * (1.0 + GROWTH * (now - self.since).max(0) as f64 / 1e6).min(Filler::MOST);
         self.busy = self.busy.max(now - MOST_BEHIND) + (size as f64 * 8e6 / bitrate) as i64;
     }
 

@@ -253,7 +253,7 @@ impl Worker {
 
     /// Shares the available bitrate out among the consumers of a transport: in each round each may go up by as many steps
     /// as its priority says, those of higher priority first; but in the first round by one, so that all have something
-    /// before one has much.
+    /// before one has much. Where nothing fits, the first has its lowest layer instead of padding.
     fn share_bandwidth(&mut self, now: Instant, index: usize) {
         let Worker { transports, consumers, producers, clock, output, .. } = self;
         let transport = &mut transports[index];
@@ -309,6 +309,16 @@ impl Worker {
             is_first = false;
             if left == before || left == 0 {
                 break;
+            }
+        }
+        // A bound that has been halved may be too low for any picture, and padding alone raises it for seconds.
+        if left == available
+            && let Some(share) = order.iter().find(|share| share.fixed.is_none())
+        {
+            let consumer = &mut consumers[share.consumer];
+            let producer = &mut producers[consumer.producer];
+            if let Some(layered) = &mut consumer.layers {
+                layered.take(now, producer, bandwidth.estimator.bitrate_to_begin_with());
             }
         }
         order.clear();
