@@ -1,12 +1,13 @@
 //! The command line of `bench-costs`, its order of work and its results.
 
 use super::measure::{self, Amounts, Cost, Run};
+use crate::awake::{self, Awake};
 use crate::cli::{own_worker, short_name};
 use crate::machine::{Cores, pinned_to};
 use crate::output;
 use crate::stats::Spread;
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use serde::Serialize;
 use stage::Machine;
 use std::path::PathBuf;
@@ -33,9 +34,20 @@ struct Options {
     /// Where the results go: PATH.json and PATH.md [default: benches/results/costs; with --quick nowhere]
     #[arg(long, value_name = "PATH")]
     output: Option<PathBuf>,
+
+    #[command(subcommand)]
+    role: Option<Role>,
 }
 
-const FULL: Amounts = Amounts { entities: 500, requests: 2_000, connects: 500, frames: 3_000, messages: 20_000 };
+/// What the program starts itself as.
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Role {
+    /// Keeps the core awake that it runs on.
+    #[command(hide = true)]
+    Spinner,
+}
+
+const FULL: Amounts = Amounts { entities: 500, requests: 5_000, connects: 500, frames: 3_000, messages: 20_000 };
 const QUICK: Amounts = Amounts { entities: 50, requests: 200, connects: 50, frames: 300, messages: 1_000 };
 
 #[derive(Debug, Serialize)]
@@ -44,6 +56,8 @@ struct Report {
     cores: Cores,
     amounts: Amounts,
     repetitions: u16,
+    /// Why cores could not be kept awake while requests were made one at a time, if they could not.
+    asleep: Option<String>,
     outcomes: Vec<Outcome>,
 }
 
@@ -60,6 +74,9 @@ struct Outcome {
 /// In words, what keeps it from measuring.
 pub fn main() -> Result<ExitCode> {
     let mut options = Options::parse();
+    if let Some(Role::Spinner) = options.role {
+        return awake::main().map(|()| ExitCode::SUCCESS);
+    }
     if options.quick {
         options.repetitions = 1;
     }
@@ -67,6 +84,9 @@ pub fn main() -> Result<ExitCode> {
     let amounts = if options.quick { QUICK } else { FULL };
     let cores = Cores::divide()?;
     let machine = Machine::describe();
+    let own_path = std::env::current_exe().context("this program's own path is unknown")?;
+    let keep_awake = || Awake::keep(&cores.all(), &own_path);
+    let asleep = keep_awake().err().map(|error| format!("{error:#}"));
     // For the workers' standard error; dropping it removes it.
     let directory = tempfile::tempdir().context("no directory for temporary files can be made")?;
     let outcome =
@@ -75,7 +95,11 @@ pub fn main() -> Result<ExitCode> {
     for repetition in 1..=options.repetitions {
         for (program, outcome) in workers.iter().zip(&mut outcomes) {
             eprintln!("{}, repetition {repetition} of {}", outcome.worker, options.repetitions);
-            let run = || Ok(measure::run(program, cores.worker, directory.path(), amounts));
+            let keep_awake: &dyn Fn() -> Result<Option<Awake>> = match asleep {
+                None => &|| keep_awake().map(Some),
+                Some(_) => &|| Ok(None),
+            };
+            let run = || Ok(measure::run(program, cores.worker, directory.path(), amounts, keep_awake));
             match pinned_to(cores.generator, run)? {
                 Ok(run) => {
                     for failed in &run.failed {
@@ -90,7 +114,7 @@ pub fn main() -> Result<ExitCode> {
             }
         }
     }
-    let report = Report { machine, cores, amounts, repetitions: options.repetitions, outcomes };
+    let report = Report { machine, cores, amounts, repetitions: options.repetitions, asleep, outcomes };
     print!("{}", report.markdown());
     if let Some(path) = output::destination(options.output.as_deref(), options.quick, "costs") {
         output::write(&path, &report, &[("md", report.markdown())])?;
@@ -109,6 +133,12 @@ impl Report {
             self.machine.summary(),
             self.repetitions
         );
+        match &self.asleep {
+            None => text += "Cores were kept awake while requests were made one at a time.\n",
+            Some(why) => {
+                text += &format!("Cores could not be kept awake while requests were made one at a time: {why}.\n")
+            }
+        }
         for outcome in &self.outcomes {
             text += &format!("\n**{}**\n\n", outcome.worker);
             match outcome.runs.first() {

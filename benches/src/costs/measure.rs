@@ -1,6 +1,7 @@
 //! One worker's one run of everything.
 
 use super::{connect, frames, messages};
+use crate::awake::Awake;
 use crate::machine::{self, Core, monotonic_ns};
 use crate::scene::{self, ROUTER};
 use crate::session::Subject;
@@ -57,11 +58,18 @@ pub struct Cost {
 /// Consumers' SSRCs count up from here.
 const CONSUMER_SSRC: u32 = 0x0300_0000;
 
-/// Runs it all on a worker that is started for it.
+/// Runs it all on a worker that is started for it. `keep_awake` keeps the cores awake while one request waits for the one before:
+/// else that would be the time that cores take to wake up.
 ///
 /// # Errors
 /// The worker refuses something, or dies.
-pub fn run(program: &Path, core: Core, directory: &Path, amounts: Amounts) -> Result<Run> {
+pub fn run(
+    program: &Path,
+    core: Core,
+    directory: &Path,
+    amounts: Amounts,
+    keep_awake: &dyn Fn() -> Result<Option<Awake>>,
+) -> Result<Run> {
     let bare = || Worker::start(program, &[], core, directory);
     let start = || -> Result<Worker> {
         let mut worker = bare()?;
@@ -97,6 +105,7 @@ pub fn run(program: &Path, core: Core, directory: &Path, amounts: Amounts) -> Re
         }),
     ];
 
+    let awake = keep_awake()?;
     let mut worker = start()?;
     create_plain(&mut worker, "plain")?;
     make_producer(&mut worker, 0)?;
@@ -146,6 +155,7 @@ pub fn run(program: &Path, core: Core, directory: &Path, amounts: Amounts) -> Re
     let without = cost(&mut worker, amounts.connects, |worker, _| transport(worker, false))?;
     let with = cost(&mut worker, amounts.connects, |worker, _| transport(worker, true))?;
     let connect = Cost { cpu_ns: with.cpu_ns - without.cpu_ns, per_second: with.per_second };
+    drop(awake);
     let mut failed = Vec::new();
     let mut forwarded = Vec::new();
     let mut forward = |name: &'static str, measure: &dyn Fn(&mut Worker) -> Result<Cost>| -> Result<()> {
