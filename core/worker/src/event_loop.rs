@@ -10,8 +10,8 @@
 //!
 //! When the loop comes back late, because the process was stopped or got no processor, media have waited in the sockets.
 //! Sent on in one go they would do more harm than good: a receiver takes them for a network that has become slower by that
-//! time, and holds back what follows. (After 2 s Chromium shows pictures almost a second late, and after 3.5 s none for
-//! 3 s.) They are passed over, and senders are asked for key frames.
+//! time, and holds back what follows; Chromium shows no picture for seconds then. They are passed over, and senders are asked
+//! for key frames.
 
 use std::collections::VecDeque;
 use std::io;

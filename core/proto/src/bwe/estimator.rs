@@ -273,8 +273,8 @@ impl Estimator {
         self.target() as u64
     }
 
-    /// The same for media without which nothing would be sent: where the receiver tells nothing but its bound, they may take
-    /// what padding would take to raise it.
+    /// The same, in bits per second, for media without which nothing would be sent: where the receiver tells nothing but its
+    /// bound, they may take what padding would take to raise it.
     pub fn bitrate_to_begin_with(&self) -> u64 {
         let most = self.filler.as_ref().map_or(1.0, |_| Filler::MOST);
         self.bounds.clamp(self.target() * most) as u64
