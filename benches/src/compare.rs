@@ -254,7 +254,8 @@ mod tests {
     fn at_load(contender: &str, rate: f64, awake: &[f64], asleep: &[f64]) -> Outcome {
         let mut outcome = outcome(contender, &[100e3]);
         let turns = |p99: &[f64]| p99.iter().map(|&p99| turn(p99, 0)).collect();
-        outcome.add_same_load(Ok(SameLoad { packets_per_second: rate, awake: turns(awake), asleep: turns(asleep) }));
+        let (awake, asleep) = (turns(awake), turns(asleep));
+        outcome.add_same_load(Ok(SameLoad { packets_per_second: rate, awake, asleep, memory: None }));
         outcome
     }
 

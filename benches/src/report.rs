@@ -441,7 +441,7 @@ pub(crate) mod tests {
 
     fn same_load(awake: &[(f64, u64)], asleep: &[(f64, u64)]) -> SameLoad {
         let turns = |turns: &[(f64, u64)]| turns.iter().map(|&(p99, lost)| turn(p99, lost)).collect();
-        SameLoad { packets_per_second: 50e3, awake: turns(awake), asleep: turns(asleep) }
+        SameLoad { packets_per_second: 50e3, awake: turns(awake), asleep: turns(asleep), memory: None }
     }
 
     #[test]

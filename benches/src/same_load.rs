@@ -49,6 +49,10 @@ pub struct SameLoad {
     pub awake: Vec<Turn>,
     /// With cores that may sleep.
     pub asleep: Vec<Turn>,
+    /// Bytes resident after [`Schedule::warm_up`]: everybody has had the same load for the same time, and without a break. None in older
+    /// results.
+    #[serde(default)]
+    pub memory: Option<u64>,
 }
 
 /// One stretch of the load.
@@ -81,6 +85,9 @@ pub struct Summary {
     pub awake: Option<Figures>,
     /// With cores that may sleep.
     pub asleep: Option<Figures>,
+    /// Bytes resident after a while of it.
+    #[serde(default)]
+    pub memory: Option<u64>,
 }
 
 /// Those of one kind of turns; min and max of each are the quartiles.
@@ -110,6 +117,7 @@ impl SameLoad {
             packets_per_second: self.packets_per_second,
             awake: Figures::of(&self.awake),
             asleep: Figures::of(&self.asleep),
+            memory: self.memory,
         }
     }
 }
@@ -163,12 +171,15 @@ pub fn measure(
         let directory = setting.directory.join(format!("same-load-{index}"));
         rivals.push(Contestant::start(contender, case, packets_per_second, setting, schedule, directory));
     }
+    let memories: Vec<Option<u64>> =
+        rivals.iter().map(|rival| rival.as_ref().ok().and_then(|rival| rival.memory)).collect();
     let cores = setting.cores.all();
     let mut keep = || Awake::keep(&cores, &std::env::current_exe().context("this program's own path is unknown")?);
     let (results, asleep) = alternate(rivals, schedule, &mut keep, tell);
-    let of = |(awake, asleep)| SameLoad { packets_per_second, awake, asleep };
-    let results =
-        results.into_iter().map(|result| result.map(of).map_err(|error| format!("at the same load: {error:#}")));
+    let results = results.into_iter().zip(memories).map(|(result, memory)| {
+        let (awake, asleep) = result.map_err(|error| format!("at the same load: {error:#}"))?;
+        Ok(SameLoad { packets_per_second, awake, asleep, memory })
+    });
     (results.collect(), asleep.map(|error| format!("{error:#}")))
 }
 
@@ -177,6 +188,8 @@ struct Contestant {
     session: Session,
     rate: f64,
     cores: Vec<Core>,
+    /// Bytes resident when it was set up.
+    memory: Option<u64>,
     /// Of its files: two workers that write errors at once have a file each.
     _directory: Directory,
 }
@@ -209,7 +222,8 @@ impl Contestant {
         if schedule.warm_up > 0.0 {
             load.hold(rate, schedule.warm_up)?;
         }
-        Ok(Self { session, rate, cores: setting.cores.all(), _directory: directory })
+        let memory = session.memory()?.map(|memory| memory.now);
+        Ok(Self { session, rate, cores: setting.cores.all(), memory, _directory: directory })
     }
 }
 

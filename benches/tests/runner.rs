@@ -201,6 +201,7 @@ fn workers_take_turns_at_the_same_load_and_who_dies_there_has_failed() {
     let turns = report["same_load"]["turns"].as_u64().unwrap() as usize;
     for outcome in [one, other] {
         assert!(outcome["summary"]["same_load"]["awake"]["p99"]["median"].as_f64().unwrap() > 0.0);
+        assert!(outcome["summary"]["same_load"]["memory"].as_u64().unwrap() > 100_000);
         for condition in ["awake", "asleep"] {
             assert_eq!(outcome["same_load"][condition].as_array().unwrap().len(), turns);
         }
