@@ -46,6 +46,8 @@ pub struct Consumer {
     pub priority: u8,
     /// What is traced.
     pub trace: TraceTypes<TraceEventType>,
+    /// How many packets its producer had queued in all when it was last offered some ([`Queue::end`](crate::media::queue::Queue::end)).
+    pub offered: u64,
     /// The index of the producer's stream that it forwards, once that has been seen.
     pub producer_stream: Option<usize>,
     /// What it knows of layers, if it is of type simulcast or svc.
@@ -132,6 +134,7 @@ impl Consumer {
             transport_connected: false,
             priority: 1,
             trace: TraceTypes::default(),
+            offered: 0,
             producer_stream: layers.as_ref().map_or(producer_stream, |layered| layered.current_stream()),
             layers,
             stream,

@@ -13,10 +13,8 @@
 //! time, and holds back what follows; Chromium shows no picture for seconds then. They are passed over, and senders are asked
 //! for key frames.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -28,6 +26,7 @@ use sfu_reactor::poll::{Event, Events, Interest, Poller, Token};
 use sfu_reactor::signal::Signals;
 use sfu_reactor::udp::RecvBatch;
 
+use crate::media::intake::MAX_LOAD;
 use crate::sockets::SocketIo;
 use crate::worker::{TimerKey, Worker};
 use crate::{payloads, requests};
@@ -46,9 +45,6 @@ const BATCH_SLOTS: usize = 64;
 const BATCH_SLOT_SIZE: usize = 65_536;
 /// Datagrams received per turn, about.
 const MAX_DATAGRAMS: usize = 256;
-/// Packets received and sent per turn, about: less than a tenth of a second, and enough for a key frame to a thousand
-/// consumers, to each of which it then goes in one call.
-const MAX_LOAD: usize = 65_536;
 
 /// How late the loop may be before media that waited for it are too old to be sent on.
 const MAX_LATENESS: Duration = Duration::from_millis(500);
@@ -76,10 +72,7 @@ pub struct EventLoop {
     /// The events of this turn.
     ready: Vec<Event>,
     batch: RecvBatch,
-    /// Which datagrams of the batch are still to be handled, and through which socket they came. By token, since one may
-    /// be closed by then, and its key another's.
-    received: VecDeque<(Token, Range<usize>)>,
-    /// Whether the last turn has brought any.
+    /// Whether the last turn has brought datagrams.
     has_received: bool,
     /// Sockets to close when what they brought has been handled.
     closed_connections: Vec<Token>,
@@ -124,7 +117,6 @@ impl EventLoop {
             events: Events::with_capacity(MAX_EVENTS),
             ready: Vec::with_capacity(MAX_EVENTS),
             batch: RecvBatch::new(BATCH_SLOTS, BATCH_SLOT_SIZE).with_max_datagrams(MAX_DATAGRAMS),
-            received: VecDeque::with_capacity(MAX_EVENTS),
             has_received: false,
             closed_connections: Vec::new(),
             postponed: None,
@@ -142,7 +134,7 @@ impl EventLoop {
         loop {
             self.worker.output.flush(self.worker.sockets.poller())?;
             self.pause_inputs()?;
-            let at_once = self.has_input() || !self.received.is_empty();
+            let at_once = self.has_input() || !self.worker.media.intake.is_empty();
             let watch = self.has_received.then(|| now + WATCH);
             let deadline = if at_once { Some(now) } else { earliest(self.worker.timers.next_deadline(), watch) };
             let timeout = deadline.map(|deadline| deadline.saturating_duration_since(now));
@@ -176,7 +168,7 @@ impl EventLoop {
                 // An error will be met, and told, again.
                 let received = udp.recv_batch(&mut self.batch).unwrap_or(0);
                 let is_full = self.batch.is_full();
-                self.received.push_back((token, self.batch.len() - received..self.batch.len()));
+                self.worker.media.intake.push(token, self.batch.len() - received..self.batch.len());
                 self.handle_all_received(now);
                 if !is_full {
                     break;
@@ -188,7 +180,7 @@ impl EventLoop {
 
     /// Handles all that the batch holds, and empties it.
     fn handle_all_received(&mut self, now: Instant) {
-        while !self.received.is_empty() {
+        while !self.worker.media.intake.is_empty() {
             self.handle_received(now);
         }
     }
@@ -198,7 +190,7 @@ impl EventLoop {
         ready.clear();
         ready.extend(&self.events);
         self.take_in_all(now, &mut ready);
-        self.has_received = !self.received.is_empty();
+        self.has_received = !self.worker.media.intake.is_empty();
         self.handle_received(now);
         let turn = self.handle_control(now, &ready);
         self.ready = ready;
@@ -264,7 +256,7 @@ impl EventLoop {
     /// Serves the sockets that are ready. Where the batch has room for some of them only, the others are first in the
     /// next turn.
     fn take_in_all(&mut self, now: Instant, ready: &mut [Event]) {
-        let may_read = self.received.is_empty();
+        let may_read = self.worker.media.intake.is_empty();
         if may_read
             && let Some(postponed) = self.postponed.take()
             && let Some(place) = ready.iter().position(|event| event.token == postponed)
@@ -295,7 +287,7 @@ impl EventLoop {
                     if let Err(error) = udp.recv_batch(&mut self.batch) {
                         crate::warn!(Info, "cannot receive from a socket: {error}");
                     }
-                    self.received.push_back((event.token, before..self.batch.len()));
+                    self.worker.media.intake.push(event.token, before..self.batch.len());
                 }
             }
             SocketIo::Tcp(tcp) => {
@@ -329,7 +321,7 @@ impl EventLoop {
         let socket = self.worker.sockets.resolve(token).and_then(|key| self.worker.sockets.get_mut(key));
         let Some(SocketIo::Tcp(tcp)) = socket.map(|socket| &mut socket.io) else { return false };
         if let Some(index) = self.batch.push(remote, tcp.frame(frame)) {
-            self.received.push_back((token, index..index + 1));
+            self.worker.media.intake.push(token, index..index + 1);
         }
         true
     }
@@ -357,26 +349,14 @@ impl EventLoop {
     /// Routes and sends what the batch holds, up to the bound of a turn; the rest remains for the next. Empties the batch
     /// after the last.
     fn handle_received(&mut self, now: Instant) {
-        while self.worker.media.load < MAX_LOAD
-            && let Some((token, mut datagrams)) = self.received.pop_front()
-        {
-            let Some(socket) = self.worker.sockets.resolve(token) else { continue };
-            while self.worker.media.load < MAX_LOAD
-                && let Some(index) = datagrams.next()
-            {
-                self.worker.handle_datagram(now, socket, &mut self.batch, index);
-            }
-            if !datagrams.is_empty() {
-                self.received.push_front((token, datagrams));
-            }
-        }
+        self.worker.handle_received(now, &mut self.batch);
         self.finish_routing(now);
     }
 
     /// Sends what has been routed, and empties the batch unless there is more in it.
     fn finish_routing(&mut self, now: Instant) {
         self.worker.finish_routing(now, &mut self.batch);
-        if !self.received.is_empty() {
+        if !self.worker.media.intake.is_empty() {
             return;
         }
         self.batch.clear();

@@ -15,6 +15,7 @@ use sfu_proto::rtp::ExtensionIds;
 use sfu_proto::stream::key_frame;
 
 use crate::clock::Clock;
+use crate::media::queue::Queue;
 use crate::media::recv_stream::RecvStream;
 use crate::rtp_observer::Observation;
 use crate::rtp_parameters;
@@ -54,8 +55,8 @@ pub struct Producer {
     pub consumers: Vec<usize>,
     /// Its observers.
     pub observers: Vec<Observation>,
-    /// The packets that are to be forwarded at the end of the turn, as indices of the media path's.
-    pub queue: Vec<usize>,
+    /// The packets of this turn that are to be forwarded.
+    pub queue: Queue,
     /// Whether it got packets in this turn.
     pub touched: bool,
     /// Whether its last packets were passed over, since they had waited too long.
@@ -107,7 +108,7 @@ impl Producer {
             streams: Vec::new(),
             consumers: Vec::new(),
             observers: Vec::new(),
-            queue: Vec::new(),
+            queue: Queue::default(),
             touched: false,
             is_interrupted: false,
             orientation: None,

@@ -15,52 +15,66 @@ use crate::worker::Worker;
 const KEPT_PENDING: usize = 256;
 
 impl Worker {
-    /// Ends the handling of what has been routed: sends it, and asks its producers what they want.
+    /// Ends the handling of what has been routed: sends it, with what comes meanwhile, and asks its producers what they want.
     pub fn finish_routing(&mut self, now: Instant, batch: &mut RecvBatch) {
-        let mut touched = std::mem::take(&mut self.media.touched_producers);
-        for index in &touched {
-            self.fan_out(*index);
-        }
-        self.emit(now, batch);
-        for index in touched.drain(..) {
+        self.fan_out();
+        self.emit(now, batch, true);
+        // What came while others were sent to, for those.
+        self.fan_out();
+        self.emit(now, batch, false);
+        for position in 0..self.media.touched_producers.len() {
+            let index = self.media.touched_producers[position];
             if let Some(producer) = self.producers.get_mut(index) {
                 producer.touched = false;
                 producer.queue.clear();
                 self.poll_producer(now, index);
             }
         }
-        self.media.touched_producers = touched;
+        self.media.touched_producers.clear();
         self.media.packets.clear();
         self.media.infos.clear();
+        self.media.intake.forget_sources();
         self.media.load = 0;
         self.follow_layered_consumers(now);
     }
 
-    /// Notes on the transports of a producer's consumers that it has packets for them.
-    fn fan_out(&mut self, index: usize) {
-        let Some(producer) = self.producers.get(index).filter(|producer| !producer.queue.is_empty()) else { return };
-        for index in &producer.consumers {
-            let consumer = &self.consumers[*index];
-            if consumer.is_active() {
-                self.transports[consumer.transport].push_pending(
-                    consumer.transport,
-                    Pending { consumer: *index, source: Source::Queue },
-                    &mut self.media.dirty_transports,
-                );
+    /// Notes on the transports of consumers that there are packets for them that they have not been offered.
+    fn fan_out(&mut self) {
+        let Worker { producers, consumers, transports, media, .. } = self;
+        for index in &media.touched_producers {
+            let Some(producer) = producers.get_mut(*index) else { continue };
+            if !producer.queue.begin_fan_out() {
+                continue;
+            }
+            for index in &producer.consumers {
+                let consumer = &consumers[*index];
+                if consumer.is_active() && producer.queue.has_news(consumer.offered) {
+                    transports[consumer.transport].push_pending(
+                        consumer.transport,
+                        Pending { consumer: *index, source: Source::Queue },
+                        &mut media.dirty_transports,
+                    );
+                }
             }
         }
     }
 
-    /// Sends what is pending on all transports.
-    fn emit(&mut self, now: Instant, batch: &mut RecvBatch) {
-        let mut dirty = std::mem::take(&mut self.media.dirty_transports);
-        for (position, transport) in dirty.iter().enumerate() {
-            self.prefetch_for(dirty.get(position + 1..).unwrap_or_default());
+    /// Sends what is pending on all transports, and looks for more while it does, if it may.
+    fn emit(&mut self, now: Instant, batch: &mut RecvBatch, may_look: bool) {
+        std::mem::swap(&mut self.media.dirty_transports, &mut self.media.served_transports);
+        let mut served = std::mem::take(&mut self.media.served_transports);
+        let mut look = self.media.intake.next_look(0).filter(|_| may_look);
+        for (position, transport) in served.iter().enumerate() {
+            if look == Some(position) {
+                self.look_again(now, batch);
+                look = self.media.intake.next_look(position);
+            }
+            self.prefetch_for(served.get(position + 1..).unwrap_or_default());
             self.emit_on(now, *transport, batch);
             self.schedule_bandwidth(*transport);
         }
-        dirty.clear();
-        self.media.dirty_transports = dirty;
+        served.clear();
+        self.media.served_transports = served;
     }
 
     /// Asks for the memory that the next transports will need: each step for what the step before has found the way to. With
@@ -112,7 +126,7 @@ impl Worker {
                 let Some(producer) = producers.get(consumer.producer) else { continue };
                 match source {
                     Source::Queue => {
-                        for index in &producer.queue {
+                        for index in producer.queue.after(consumer.offered) {
                             let Some(packet) = media.packets.get(*index) else { continue };
                             let (own, sent) = if consumer.layers.is_some() {
                                 let Some(info) = media.infos.get(packet.info) else { continue };
@@ -141,6 +155,7 @@ impl Worker {
                                 sent.map(|sent| (sent, consumer.content_of(producer, packet, &media.infos, batch)));
                             train.follow(clock, output, consumer, own, sent);
                         }
+                        consumer.offered = producer.queue.end();
                         if consumer.layers.as_ref().is_some_and(|layered| layered.forwarder.has_news()) {
                             media.changed_layers.push(*consumer_index);
                         }

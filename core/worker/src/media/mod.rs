@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | ingress | [`ingress`], [`direct`] | tells STUN, DTLS, RTP and RTCP apart, decrypts in place, parses the header once |
 //! | route | [`route`] | finds the producer's stream, counts, notices losses, keeps a copy for retransmission, and queues the packet at its producer |
+//! | intake | [`intake`] | looks for more while it is being sent to many |
 //! | egress | [`egress`], [`train`] | per transport and consumer, chooses and numbers what its producer has queued, writes each packet's new header into the send buffer, encrypts the payload behind it, sends all in one call |
 //! | layers | [`layers`] | on the way out, of simulcast and SVC: chooses each packet by what the receiver can decode, and rewrites it |
 //! | feedback | [`rtcp`], [`reports`], [`retransmission`], [`congestion_feedback`] | what RTCP brings, and what we say by it |
@@ -20,8 +21,10 @@ mod direct;
 mod egress;
 pub mod history;
 mod ingress;
+pub mod intake;
 mod layer_rates;
 mod layers;
+pub mod queue;
 pub mod recv_stream;
 mod reports;
 mod retransmission;
@@ -38,6 +41,8 @@ use std::ops::Range;
 
 use sfu_proto::codec::PayloadInfo;
 use sfu_proto::rtp::{ExtensionSpans, Header, Origin};
+
+use intake::Intake;
 
 /// A packet that is being routed: where its bytes are, and what is known about them.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +85,7 @@ impl Packet {
 /// What to send to a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// All that its producer has queued in this turn and the consumer accepts.
+    /// All that its producer has queued, the consumer has not been offered yet, and accepts.
     Queue,
     /// A packet that came before.
     Stored(StoredPacket),
@@ -120,8 +125,12 @@ pub struct Workspace {
     pub infos: Vec<PayloadInfo>,
     /// Consumers that are sent other layers than before, or could not be.
     pub changed_layers: Vec<usize>,
+    /// Datagrams to be handled, and where they came from.
+    pub intake: Intake,
     /// Transports that have something pending.
     pub dirty_transports: Vec<usize>,
+    /// Those that are being served.
+    served_transports: Vec<usize>,
     /// Producers that got packets.
     pub touched_producers: Vec<usize>,
     /// Consumers that take part in the sharing of a transport's bandwidth.
@@ -148,7 +157,9 @@ impl Default for Workspace {
             packets: Vec::with_capacity(1024),
             infos: Vec::with_capacity(256),
             changed_layers: Vec::with_capacity(64),
+            intake: Intake::with_capacity(256),
             dirty_transports: Vec::with_capacity(64),
+            served_transports: Vec::with_capacity(64),
             touched_producers: Vec::with_capacity(64),
             shares: Vec::new(),
             load: 0,
