@@ -16,7 +16,7 @@ struct Figure {
     more_is_better: bool,
 }
 
-const FIGURES: [Figure; 4] = [
+const FIGURES: [Figure; 3] = [
     Figure { name: "CPU ns a packet, full", value: |summary| Some(summary.ns_full), unit: 1.0, more_is_better: false },
     Figure {
         name: "CPU ns a packet, half load",
@@ -30,10 +30,9 @@ const FIGURES: [Figure; 4] = [
         unit: 1e3,
         more_is_better: true,
     },
-    Figure { name: "MiB", value: |summary| summary.memory, unit: 1_048_576.0, more_is_better: false },
 ];
 
-/// At half of its own saturation a worker that does more has more to do: workers are compared at the same load. With cores that are kept
+/// At saturation a worker that forwards more keeps more for retransmission, and at half of its own saturation a worker that does more has more to do: workers are compared at the same load. With cores that are kept
 /// awake: how long a sleeping one takes to wake up is no worker's merit. The range is that of the quartiles.
 const P99_AT_SAME_LOAD: Figure = Figure {
     name: "p99 µs, same load",
@@ -42,9 +41,38 @@ const P99_AT_SAME_LOAD: Figure = Figure {
     more_is_better: false,
 };
 
+const MEMORY_AT_SAME_LOAD: Figure = Figure {
+    name: "MiB, same load",
+    value: |summary| Spread::of(summary.memory_at_same_load()),
+    unit: MIB,
+    more_is_better: false,
+};
+
 /// What the same load is differs from one run to the next: those of two runs are compared at each one's own.
 const P99_AT_HALF_LOAD: Figure =
     Figure { name: "p99 µs, half load", value: |summary| summary.p99, unit: 1.0, more_is_better: false };
+
+const MEMORY: Figure = Figure { name: "MiB", value: |summary| summary.memory, unit: MIB, more_is_better: false };
+
+const MIB: f64 = 1_048_576.0;
+
+/// By what two results are compared.
+type Figures = fn(&Summary, &Summary) -> Vec<&'static Figure>;
+
+/// What two workers of one run are compared by.
+fn of_one_run(one: &Summary, other: &Summary) -> Vec<&'static Figure> {
+    let same_load = same_load(one, other);
+    let memory_at_same_load = same_load && one.memory_at_same_load().is_some() && other.memory_at_same_load().is_some();
+    let mut figures: Vec<&Figure> = FIGURES.iter().collect();
+    figures.push(if memory_at_same_load { &MEMORY_AT_SAME_LOAD } else { &MEMORY });
+    figures.extend(same_load.then_some(&P99_AT_SAME_LOAD));
+    figures
+}
+
+/// What two runs are compared by.
+fn of_two_runs(_: &Summary, _: &Summary) -> Vec<&'static Figure> {
+    FIGURES.iter().chain([&MEMORY, &P99_AT_HALF_LOAD]).collect()
+}
 
 /// The comparison as a table.
 ///
@@ -77,10 +105,7 @@ pub fn behind(report: &Report) -> String {
         for other in &others {
             let both = report.summary(&first.name, &case).zip(report.summary(other, &case));
             let Some((ours, theirs)) = both else { continue };
-            for Figure { name, value, unit, more_is_better } in FIGURES.iter().chain([&P99_AT_SAME_LOAD]) {
-                if *name == P99_AT_SAME_LOAD.name && !same_load(ours, theirs) {
-                    continue;
-                }
+            for Figure { name, value, unit, more_is_better } in of_one_run(ours, theirs) {
                 let (Some(a), Some(b)) = (value(ours), value(theirs)) else { continue };
                 if (a.median > b.median) != *more_is_better && a.median != b.median {
                     let chance = chance(a, b);
@@ -97,7 +122,7 @@ pub fn behind(report: &Report) -> String {
 
 /// By what the list is made.
 const RULE: &str = "Every median that is worse. ~: the ranges overlap, so that it may be chance. p99 is that with cores kept awake, and its \
-                    range that of the quartiles of turns.\n";
+                    range that of the quartiles of turns. Memory is that at the same load, measured once, where it was measured.\n";
 
 /// The mark of what may be chance.
 fn chance(a: Spread, b: Spread) -> &'static str {
@@ -132,7 +157,7 @@ fn two(first: &Report, second: &Report, first_name: &str, second_name: &str) -> 
             let Some(two) = both(first, one, second, other, case) else { continue };
             compared = true;
             let name = if one == other { (*one).to_owned() } else { format!("{one}, {other}") };
-            write_pair(&mut text, &format!("{case}: {name}"), two, &P99_AT_HALF_LOAD);
+            write_pair(&mut text, &format!("{case}: {name}"), two, of_two_runs);
         }
     }
     if !compared {
@@ -161,7 +186,7 @@ fn within(report: &Report) -> Result<String> {
     for case in report.cases() {
         for other in others {
             let Some(two) = both(report, first, report, other, case) else { continue };
-            write_pair(&mut text, &format!("{case}: {other}"), two, &P99_AT_SAME_LOAD);
+            write_pair(&mut text, &format!("{case}: {other}"), two, of_one_run);
         }
     }
     Ok(text + TAIL)
@@ -184,17 +209,14 @@ fn both<'a>(
     find(first, one).zip(find(second, other))
 }
 
-fn write_pair(text: &mut String, name: &str, (one, other): (&Outcome, &Outcome), p99: &Figure) {
+fn write_pair(text: &mut String, name: &str, (one, other): (&Outcome, &Outcome), figures: Figures) {
     // Writing to a String doesn't fail.
     let (Some(one), Some(other)) = (&one.summary, &other.summary) else {
         let word = |outcome: &Outcome| if outcome.summary.is_some() { "" } else { "FAILED" };
         let _ = writeln!(text, "| {name} | | {} | {} | |", word(one), word(other));
         return;
     };
-    for Figure { name: figure, value, unit, .. } in FIGURES.iter().chain([p99]) {
-        if *figure == P99_AT_SAME_LOAD.name && !same_load(one, other) {
-            continue;
-        }
+    for Figure { name: figure, value, unit, .. } in figures(one, other) {
         let (Some(a), Some(b)) = (value(one), value(other)) else { continue };
         let overlap = chance(a, b);
         let ratio = b.median / a.median;
@@ -252,10 +274,14 @@ mod tests {
     }
 
     fn at_load(contender: &str, rate: f64, awake: &[f64], asleep: &[f64]) -> Outcome {
+        with_memory(contender, rate, (awake, asleep), None)
+    }
+
+    fn with_memory(contender: &str, rate: f64, (awake, asleep): (&[f64], &[f64]), memory: Option<u64>) -> Outcome {
         let mut outcome = outcome(contender, &[100e3]);
         let turns = |p99: &[f64]| p99.iter().map(|&p99| turn(p99, 0)).collect();
         let (awake, asleep) = (turns(awake), turns(asleep));
-        outcome.add_same_load(Ok(SameLoad { packets_per_second: rate, awake, asleep, memory: None }));
+        outcome.add_same_load(Ok(SameLoad { packets_per_second: rate, awake, asleep, memory }));
         outcome
     }
 
@@ -281,6 +307,26 @@ mod tests {
             list(at_load("good", 2e3, &[300.0, 310.0, 320.0], ASLEEP), theirs()),
         ] {
             assert!(none.ends_with("Nowhere in these cases.\n"), "{none}");
+        }
+    }
+
+    #[test]
+    fn memory_is_compared_at_the_same_load_where_both_have_it() {
+        const TURNS: (&[f64], &[f64]) = (&[100.0], &[100.0]);
+        let worker = |contender, rate, full: u64, same: Option<u64>| {
+            let mut outcome = with_memory(contender, rate, TURNS, same.map(|mib| mib << 20));
+            outcome.summary.as_mut().unwrap().memory = Spread::of([(full << 20) as f64]);
+            outcome
+        };
+        // At saturation it forwards more, and keeps more.
+        let better = list(worker("good", 1e3, 500, Some(60)), worker("bad", 1e3, 100, Some(90)));
+        assert!(better.ends_with("Nowhere in these cases.\n"), "{better}");
+        let worse = list(worker("good", 1e3, 90, Some(95)), worker("bad", 1e3, 100, Some(90)));
+        assert!(worse.contains("MiB, same load 95 (95–95), bad 90 (90–90)\n"), "{worse}");
+        // Other loads can't be compared, and older results have nothing else.
+        for (rate, same) in [(2e3, Some(60)), (1e3, None)] {
+            let full = list(worker("good", rate, 500, same), worker("bad", 1e3, 100, Some(90)));
+            assert!(full.contains("MiB 500 (500–500), bad 100 (100–100)\n"), "{full}");
         }
     }
 }

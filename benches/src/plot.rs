@@ -24,7 +24,7 @@ pub fn draw(report: &Report) -> String {
             }
         };
         let mut values: Vec<Value> = names.iter().map(value).collect();
-        let limit = report.limit(&case).and_then(|limit| Spread::of([limit.send_ns + limit.cipher_ns]));
+        let limit = report.limit(&case).and_then(|limit| Spread::of([limit.without_receiving()]));
         values.push(limit.map_or(Value::Absent(""), Value::Measured));
         (case.to_string(), values)
     };
@@ -35,7 +35,7 @@ pub fn draw(report: &Report) -> String {
         panels: report.cases().into_iter().map(panel).collect(),
         rows,
         unit: (1.0, 0),
-        legend: vec![(GREY, "limit: the kernel's cheapest sending and the cipher alone")],
+        legend: vec![(GREY, "limit: the kernel's cheapest sending for the pattern, and the cipher, alone")],
     }
     .draw()
 }

@@ -1,18 +1,18 @@
-//! Results: JSON for the record, tables for the terminal and for the book.
+//! Results, and JSON for the record.
+
+mod tables;
 
 use crate::case::Case;
-use crate::compare;
 use crate::limit::Limit;
 use crate::machine::Cores;
 use crate::measure::{Durations, Run};
-use crate::same_load::{self, Figures, SameLoad, Schedule};
+use crate::same_load::{self, SameLoad, Schedule};
 use crate::session::Contender;
 use crate::stats::Spread;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use stage::Machine;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -38,7 +38,7 @@ pub struct Report {
     pub contenders: Vec<Contender>,
     /// Who, or what, could not, and why.
     pub absent: Vec<String>,
-    /// What the kernel's sending and the cipher alone take, by case: a measurement for each repetition.
+    /// What kernel and cipher take alone, by case: a measurement for each repetition.
     pub limits: Vec<(Case, Vec<Limit>)>,
     /// What came of it.
     pub outcomes: Vec<Outcome>,
@@ -149,6 +149,12 @@ impl Summary {
             memory: optional(&|run| Some(run.memory?.now as f64)),
         })
     }
+
+    /// Bytes resident after a while of the load that was the same for all workers; `None` where there was none.
+    #[must_use]
+    pub fn memory_at_same_load(&self) -> Option<f64> {
+        self.same_load.as_ref()?.memory.map(|memory| memory as f64)
+    }
 }
 
 impl Report {
@@ -177,13 +183,29 @@ impl Report {
         cases
     }
 
-    /// The limit of a case, in nanoseconds a packet: medians of sending and of the cipher.
+    /// The limit of a case: the median of each part.
     #[must_use]
     pub fn limit(&self, case: &Case) -> Option<Limit> {
+        self.limit_by(case, |spread| spread.median)
+    }
+
+    /// What no worker can be below in a case, in nanoseconds a packet: the cheapest sending of all, the cipher, and a packet's share of
+    /// the cheapest receiving, each the least that was measured in any repetition. None where it wasn't measured.
+    #[must_use]
+    pub fn floor(&self, case: &Case) -> Option<f64> {
+        let least = self.limit_by(case, |spread| spread.min)?;
+        let send_ns = least.send_ns.min(least.longest_trains_ns?);
+        Limit { send_ns, ..least }.with_receiving(case.audience)
+    }
+
+    fn limit_by(&self, case: &Case, choose: fn(Spread) -> f64) -> Option<Limit> {
         let (_, limits) = self.limits.iter().find(|(limited, _)| limited == case)?;
+        let of = |part: fn(&Limit) -> Option<f64>| Spread::of(limits.iter().filter_map(part)).map(choose);
         Some(Limit {
-            send_ns: Spread::of(limits.iter().map(|limit| limit.send_ns))?.median,
-            cipher_ns: Spread::of(limits.iter().map(|limit| limit.cipher_ns))?.median,
+            send_ns: of(|limit| Some(limit.send_ns))?,
+            longest_trains_ns: of(|limit| limit.longest_trains_ns),
+            cipher_ns: of(|limit| Some(limit.cipher_ns))?,
+            receive_ns: of(|limit| limit.receive_ns),
         })
     }
 
@@ -239,147 +261,19 @@ impl Report {
         self.repetitions = self.repetitions.min(earlier.repetitions);
         Ok(())
     }
-
-    /// The tables, a kind of traffic each.
-    #[must_use]
-    pub fn markdown(&self) -> String {
-        let mut text = format!(
-            "{}. Medians of {} repetitions, the smallest and the greatest in brackets. Saturation is the highest load with less than \
-             {} % loss; ≥: the load's core had no more to give. The limit is what the kernel's cheapest sending and the cipher take \
-             alone; how many times that a worker takes stands behind it. CPU ratio: to the first worker's, at saturation. Latencies are \
-             those at half of a worker's own saturation.{}\n",
-            self.machine.summary(),
-            self.repetitions,
-            self.tolerated_loss * 100.0,
-            self.same_load.map(about_same_load).unwrap_or_default()
-        );
-        let mut kinds: Vec<&str> = Vec::new();
-        for case in self.cases() {
-            if !kinds.contains(&case.kind()) {
-                kinds.push(case.kind());
-            }
-        }
-        for kind in kinds {
-            self.write_kind(&mut text, kind);
-        }
-        self.write_losses(&mut text);
-        text += &compare::behind(self);
-        for absent in &self.absent {
-            let _ = write!(text, "\nNot measured: {absent}.\n");
-        }
-        for outcome in &self.outcomes {
-            for failure in &outcome.failures {
-                let _ = write!(text, "\nFAILED: {}, {}: {failure}.\n", outcome.contender, outcome.case);
-            }
-        }
-        text
-    }
-
-    /// Turns at the same load that lost packets.
-    fn write_losses(&self, text: &mut String) {
-        for outcome in &self.outcomes {
-            let Some(same_load) = outcome.summary.as_ref().and_then(|summary| summary.same_load.as_ref()) else {
-                continue;
-            };
-            let conditions = [("kept awake", &same_load.awake), ("that may sleep", &same_load.asleep)];
-            for (condition, figures) in conditions {
-                let Some(Figures { turns, lossy: lossy @ 1.., .. }) = figures else { continue };
-                // Writing to a String doesn't fail.
-                let _ = write!(
-                    text,
-                    "\nLost packets at the same load: {}, {}, in {lossy} of {turns} turns with cores {condition}.\n",
-                    outcome.contender, outcome.case
-                );
-            }
-        }
-    }
-
-    fn write_kind(&self, text: &mut String, kind: &str) {
-        let cases: Vec<Case> = self.cases().into_iter().filter(|case| case.kind() == kind).collect();
-        let Some(first) = cases.first() else { return };
-        // Writing to a String doesn't fail.
-        let _ = write!(
-            text,
-            "\n**{}: packets of {} bytes**\n\n\
-             | | | CPU ns a packet, full | half load | limit | × limit, full, half | CPU ratio | thousand packets/s | busy % worker, load | \
-             p50, p99, p99.9 µs | p99 µs, same load | cores may sleep | calls a packet | MiB |\n\
-             |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-            title(kind),
-            first.traffic.packet_len
-        );
-        for case in cases {
-            let reference = self.contenders.iter().find_map(|contender| self.summary(&contender.name, &case));
-            let limit = self.limit(&case);
-            for outcome in self.outcomes.iter().filter(|outcome| outcome.case == case) {
-                let cells = cells(outcome, reference, limit);
-                let (audience, mode) = (case.audience, case.mode.name());
-                let _ = writeln!(text, "| {audience}, {mode} | {} | {} |", outcome.contender, cells.join(" | "));
-            }
-        }
-    }
-}
-
-/// What the columns of the same load are.
-fn about_same_load(schedule: Schedule) -> String {
-    format!(
-        " The same load is half of the lowest saturation of all workers, for each in {} turns of {} s that alternate: the median of the \
-         turns' p99, the quartiles in brackets, with cores that are kept awake, and, in the next column, with cores that may sleep.",
-        schedule.turns, schedule.seconds
-    )
-}
-
-fn title(kind: &str) -> &str {
-    match kind {
-        "even" => "Even",
-        "burst" => "Bursts, as of video",
-        "audio" => "Audio",
-        "rooms" => "Rooms, video in bursts",
-        other => other,
-    }
-}
-
-fn cells(outcome: &Outcome, reference: Option<&Summary>, limit: Option<Limit>) -> Vec<String> {
-    const COLUMNS: usize = 12;
-    let Some(summary) = &outcome.summary else {
-        let mut cells = vec![String::new(); COLUMNS];
-        cells[0] = "FAILED".to_owned();
-        return cells;
-    };
-    let none = || "–".to_owned();
-    let limit = limit.map(|limit| limit.send_ns + limit.cipher_ns);
-    let at_least = if summary.load_limited { "≥ " } else { "" };
-    let microseconds = |spread: Option<Spread>| spread.map_or_else(none, |spread| format!("{:.0}", spread.median));
-    let same_load = |figures: fn(&same_load::Summary) -> Option<&Figures>| {
-        let figures = summary.same_load.as_ref().and_then(figures);
-        figures.map_or_else(none, |figures| figures.p99.show(1.0, 0))
-    };
-    vec![
-        summary.ns_full.show(1.0, 0),
-        summary.ns_half.show(1.0, 0),
-        limit.map_or_else(none, |limit| format!("{limit:.0}")),
-        limit.map_or_else(none, |limit| {
-            format!("{:.2}, {:.2}", summary.ns_full.median / limit, summary.ns_half.median / limit)
-        }),
-        reference.map_or_else(none, |reference| format!("{:.2}", summary.ns_full.median / reference.ns_full.median)),
-        format!("{at_least}{}", summary.packets_per_second.show(1e3, 0)),
-        format!("{:.0}, {:.0}", summary.worker_busy.median * 100.0, summary.load_busy.median * 100.0),
-        [summary.p50, summary.p99, summary.p999].map(microseconds).join(", "),
-        same_load(|load| load.awake.as_ref()),
-        same_load(|load| load.asleep.as_ref()),
-        outcome.calls_per_packet.map_or_else(none, |calls| format!("{calls:.3}")),
-        summary.memory.map_or_else(none, |memory| format!("{:.0}", memory.median / 1_048_576.0)),
-    ]
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::measure::{Point, TOLERATED_LOSS};
-    use crate::same_load::tests::turn;
     use crate::traffic::Pattern;
     use crate::workload::Mode;
 
     pub(crate) const CASE: Case = Case::one_to(10, Mode::Plain, Pattern::Even);
+
+    const LIMIT: Limit =
+        Limit { send_ns: 600.0, longest_trains_ns: Some(400.0), cipher_ns: 200.0, receive_ns: Some(2_000.0) };
 
     pub(crate) fn report(outcomes: Vec<Outcome>) -> Report {
         Report {
@@ -399,7 +293,7 @@ pub(crate) mod tests {
                 })
                 .to_vec(),
             absent: Vec::new(),
-            limits: vec![(CASE, vec![Limit { send_ns: 600.0, cipher_ns: 200.0 }])],
+            limits: vec![(CASE, vec![LIMIT])],
             outcomes,
         }
     }
@@ -425,62 +319,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_contender_that_failed_once_has_no_result() {
-        let results = vec![Ok(run(200e3)), Ok(run(100e3)), Ok(run(300e3))];
-        let good = Outcome::new("good".to_owned(), CASE, results, Some(0.5));
-        let results = vec![Ok(run(900e3)), Err("the worker has ended".to_owned())];
-        let bad = Outcome::new("bad".to_owned(), CASE, results, None);
-        let report = report(vec![good, bad]);
-        assert!(!report.is_clean());
-        assert_eq!(report.summary("good", &CASE).unwrap().packets_per_second.median, 200e3);
-        assert!(report.summary("bad", &CASE).is_none());
-        let table = report.markdown();
-        assert!(table.contains("| 800 | 1.25, 1.25 | 1.00 | 200 (100–300) |") && !table.contains("900"), "{table}");
-        assert!(table.contains("FAILED: bad, 1 to 10, plain, even: the worker has ended"), "{table}");
-    }
-
-    fn same_load(awake: &[(f64, u64)], asleep: &[(f64, u64)]) -> SameLoad {
-        let turns = |turns: &[(f64, u64)]| turns.iter().map(|&(p99, lost)| turn(p99, lost)).collect();
-        SameLoad { packets_per_second: 50e3, awake: turns(awake), asleep: turns(asleep), memory: None }
-    }
-
-    #[test]
-    fn the_same_load_has_two_columns_and_its_losses_are_said() {
-        let mut good = Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None);
-        good.add_same_load(Ok(same_load(&[(10.0, 0), (20.0, 5), (30.0, 7)], &[(300.0, 0), (400.0, 0), (500.0, 0)])));
-        let mut bad = Outcome::new("bad".to_owned(), CASE, vec![Ok(run(100e3))], None);
-        bad.add_same_load(Err("at the same load: the worker has ended".to_owned()));
-        let report = report(vec![good, bad]);
-        let table = report.markdown();
-        assert!(table.contains("| 20 (15–25) | 400 (350–450) |"), "{table}");
-        assert!(
-            table.contains("in 2 of 3 turns with cores kept awake") && !table.contains("cores that may sleep.\n\nLost"),
-            "{table}"
-        );
-        // It has results of what it did before it died, which count no more.
-        assert!(report.summary("bad", &CASE).is_none() && !report.is_clean());
-        assert!(table.contains("FAILED: bad, 1 to 10, plain, even: at the same load: the worker has ended"), "{table}");
-        // As it is written and read again.
-        let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
-        assert_eq!(again.markdown(), table);
-    }
-
-    #[test]
-    fn results_from_before_there_was_a_phase_for_it_have_a_table_without() {
-        let report = report(vec![Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None)]);
-        let mut old = serde_json::to_value(&report).unwrap();
-        let removed = [
-            old.as_object_mut().unwrap().remove("same_load"),
-            old["outcomes"][0].as_object_mut().unwrap().remove("same_load"),
-            old["outcomes"][0]["summary"].as_object_mut().unwrap().remove("same_load"),
-        ];
-        assert!(removed.iter().all(Option::is_some));
-        old["outcomes"][0]["summary"]["p99_shared"] = serde_json::json!({ "median": 1.0, "min": 1.0, "max": 1.0 });
-        let table = serde_json::from_value::<Report>(old).unwrap().markdown();
-        assert!(table.contains("| – | – | – | – |") && !table.contains("The same load is"), "{table}");
-    }
-
-    #[test]
     fn what_was_measured_before_is_kept_and_what_was_measured_again_is_replaced() {
         let outcome = |contender: &str, consumers, rate| {
             let case = Case::one_to(consumers, Mode::Plain, Pattern::Even);
@@ -499,5 +337,20 @@ pub(crate) mod tests {
             })
             .collect();
         assert_eq!(all, [("good", 10, 1e3), ("bad", 10, 2e3), ("good", 50, 30e3), ("bad", 50, 40e3)]);
+    }
+
+    #[test]
+    fn the_limit_is_of_medians_and_the_floor_of_the_least() {
+        let mut report = report(vec![Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None)]);
+        let other =
+            Limit { send_ns: 700.0, longest_trains_ns: Some(500.0), cipher_ns: 100.0, receive_ns: Some(3_000.0) };
+        report.limits[0].1.push(other);
+        let limit = report.limit(&CASE).unwrap();
+        assert_eq!(limit.without_receiving(), 650.0 + 150.0);
+        assert_eq!(limit.with_receiving(CASE.audience), Some(800.0 + 250.0));
+        assert_eq!(report.floor(&CASE), Some(400.0 + 100.0 + 200.0));
+        // Where messages are cheaper than trains, they are what no worker can be below.
+        report.limits[0].1[0].send_ns = 300.0;
+        assert_eq!(report.floor(&CASE), Some(300.0 + 100.0 + 200.0));
     }
 }
