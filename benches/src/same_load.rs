@@ -37,7 +37,7 @@ impl Schedule {
     /// For results.
     pub const FULL: Self = Self { turns: 12, seconds: 0.25, settle: 0.05, compare: 0.3, warm_up: 2.0 };
     /// To see that everything works.
-    pub const QUICK: Self = Self { turns: 4, seconds: 0.05, settle: 0.01, compare: 0.1, warm_up: 0.0 };
+    pub const QUICK: Self = Self { turns: 4, seconds: 0.05, settle: 0.01, compare: 0.1, warm_up: 0.1 };
 }
 
 /// What came of a worker's turns.
@@ -219,9 +219,7 @@ impl Contestant {
         let mut load = Load::new(&mut session);
         // That none is missing was seen in each repetition; what is lost from here on is counted.
         load.compare(schedule.compare)?;
-        if schedule.warm_up > 0.0 {
-            load.hold(rate, schedule.warm_up)?;
-        }
+        load.hold(rate, schedule.warm_up)?;
         let memory = session.memory()?.map(|memory| memory.now);
         Ok(Self { session, rate, cores: setting.cores.all(), memory, _directory: directory })
     }
