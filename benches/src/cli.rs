@@ -6,7 +6,7 @@ use crate::machine::Cores;
 use crate::measure::{self, Durations, Run, TOLERATED_LOSS};
 use crate::report::{Outcome, Report};
 use crate::resources::{self, Means};
-use crate::same_load::Schedule;
+use crate::same_load::{Measured, Schedule};
 use crate::session::{Contender, Session, Setting};
 use crate::traffic::{Pattern, Traffic};
 use crate::worker::{Worker, srtp_backends};
@@ -187,7 +187,8 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let cores = Cores::divide()?;
     let (durations, schedule) =
         if options.quick { (Durations::QUICK, Schedule::QUICK) } else { (FULL, Schedule::FULL) };
-    let setting = Setting { cores, receive_trains: options.receive_trains, directory };
+    let setting =
+        Setting { cores, receive_trains: options.receive_trains, precise: false, generator_first: false, directory };
     let machine = Machine::describe();
     let (contenders, mut absent) = contenders(options, cores, directory)?;
     absent.extend(resources::small_buffers());
@@ -311,10 +312,9 @@ impl Runner<'_> {
             return outcomes;
         }
         let mut tell = |message: &str| progress.set_message(format!("{case}: {message}"));
-        let (results, asleep) = same_load::measure(&workers, case, rate, self.setting, self.schedule, &mut tell);
-        if let Some(why) = asleep {
-            self.say_once(format!("latency with cores that are kept awake: {why}"));
-        }
+        let Measured { results, absent } =
+            same_load::measure(&workers, case, rate, self.setting, self.schedule, &mut tell);
+        absent.into_iter().for_each(|what| self.say_once(what));
         for (worker, result) in workers.iter().zip(results) {
             if let Err(error) = &result {
                 progress.suspend(|| eprintln!("FAILED: {}, {case}: {error}.", worker.name));

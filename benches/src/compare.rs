@@ -33,7 +33,8 @@ const FIGURES: [Figure; 3] = [
 ];
 
 /// At saturation a worker that forwards more keeps more for retransmission, and at half of its own saturation a worker that does more has more to do: workers are compared at the same load. With cores that are kept
-/// awake: how long a sleeping one takes to wake up is no worker's merit. The range is that of the quartiles.
+/// awake: how long a sleeping one takes to wake up is no worker's merit. The range is the 95 % interval of the
+/// median.
 const P99_AT_SAME_LOAD: Figure = Figure {
     name: "p99 µs, same load",
     value: |summary| Some(summary.same_load.as_ref()?.awake.as_ref()?.p99),
@@ -122,7 +123,7 @@ pub fn behind(report: &Report) -> String {
 
 /// By what the list is made.
 const RULE: &str = "Every median that is worse. ~: the ranges overlap, so that it may be chance. p99 is that with cores kept awake, and its \
-                    range that of the quartiles of turns. Memory is that at the same load, measured once, where it was measured.\n";
+                    range the 95 % interval of the median of turns. Memory is that at the same load, measured once, where it was measured.\n";
 
 /// The mark of what may be chance.
 fn chance(a: Spread, b: Spread) -> &'static str {
@@ -193,8 +194,8 @@ fn within(report: &Report) -> Result<String> {
 }
 
 const HEAD: &str = "| | | A | B | B / A |\n|---|---|--:|--:|--:|\n";
-const TAIL: &str = "\nMedians, the smallest and the greatest in brackets; of p99 at the same load, which is that with cores kept awake, the \
-                    quartiles. ~: the ranges overlap, so that it may be chance.\n";
+const TAIL: &str = "\nMedians, the smallest and the greatest in brackets; of p99 at the same load, which is that with cores kept awake, the 95 % \
+                    interval of the median. ~: the ranges overlap, so that it may be chance.\n";
 
 fn both<'a>(
     first: &'a Report,
@@ -297,9 +298,9 @@ mod tests {
         const ASLEEP: &[f64] = &[900.0, 900.0, 900.0];
         let theirs = || at_load("bad", 1e3, &[100.0, 110.0, 120.0], &[200.0, 200.0, 200.0]);
         let worse = list(at_load("good", 1e3, &[300.0, 310.0, 320.0], ASLEEP), theirs());
-        assert!(worse.contains("same load 310 (305–315), bad 110 (105–115)\n"), "{worse}");
+        assert!(worse.contains("same load 310 (300–320), bad 110 (100–120)\n"), "{worse}");
         let chance = list(at_load("good", 1e3, &[90.0, 111.0, 130.0], ASLEEP), theirs());
-        assert!(chance.contains("same load 111 (100–120), bad 110 (105–115) ~\n"), "{chance}");
+        assert!(chance.contains("same load 111 (90–130), bad 110 (100–120) ~\n"), "{chance}");
         // Sleeping cores aren't the worker's doing, and other loads can't be compared.
         for none in [
             list(at_load("good", 1e3, &[90.0, 90.0, 90.0], ASLEEP), theirs()),

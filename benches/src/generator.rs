@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sfu_reactor::poll::{Events, Interest, Poller, Token};
 use sfu_reactor::udp::{UdpOptions, UdpSocket};
 use std::fs;
+use std::iter::repeat_n;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub struct Load {
     pub seconds: f64,
     /// Where to leave the times at which they left.
     pub times: PathBuf,
+    /// Whether to note how late they left, which takes another reading of the clock for each group.
+    pub lateness: bool,
 }
 
 /// A destination.
@@ -60,6 +63,8 @@ pub struct Generated {
     pub seconds: f64,
     /// Datagrams that the kernel refused.
     pub refused: u64,
+    /// By how many nanoseconds after they were due 99 % of the packets had left at the latest, where that was to be noted.
+    pub late: Option<u64>,
     /// When that was over, by the monotonic clock, in nanoseconds: a burst to many is to be worked off by the time that the next one is due.
     pub ended: u64,
 }
@@ -157,6 +162,7 @@ impl Generator {
         // When packet n (from 0) is due.
         let due = |number: u64| start + (number as f64 * 1e9 / load.rate) as u64;
         let (mut sent, mut refused) = (0, 0);
+        let mut late = Vec::with_capacity(if load.lateness { times.capacity() } else { 0 });
         while sent < planned {
             let now = monotonic_ns();
             if now < due(sent) {
@@ -166,22 +172,35 @@ impl Generator {
             // One turn of the schedule, and with it those of the same stream that should have left by now: a late generator catches
             // up, so that the offered load is what was asked for.
             let (stream, mut group) = self.take_turn();
+            let first = late.len();
+            let mut note = |number: u64, group: u64| {
+                if load.lateness {
+                    late.extend(repeat_n(due(number), group as usize));
+                }
+            };
+            note(sent, group);
             while self.streams.len() == 1 && sent + group < planned && due(sent + group) <= now {
                 let next = self.pattern.group(self.turn);
                 if group + next > MAX_GROUP as u64 {
                     break;
                 }
+                note(sent + group, next);
                 group += self.take_turn().1;
             }
             group = group.min(planned - sent);
             refused += self.send(stream, load.first + sent, group as usize)?;
-            times.extend(std::iter::repeat_n(now, group as usize));
+            times.extend(repeat_n(now, group as usize));
             sent += group;
+            if load.lateness {
+                let left = monotonic_ns();
+                late.truncate(first + group as usize);
+                late[first..].iter_mut().for_each(|due| *due = left.saturating_sub(*due));
+            }
         }
         let ended = monotonic_ns().max(due(planned));
         let bytes: Vec<u8> = times.iter().flat_map(|time: &u64| time.to_ne_bytes()).collect();
         fs::write(&load.times, bytes).with_context(|| format!("{} can't be written", load.times.display()))?;
-        Ok(Generated { packets: sent, seconds: (ended - start) as f64 / 1e9, refused, ended })
+        Ok(Generated { packets: sent, seconds: (ended - start) as f64 / 1e9, refused, late: p99(late), ended })
     }
 
     /// Whose turn it is, and how many packets leave. Not all streams have their key frames at once.
@@ -216,6 +235,12 @@ impl Generator {
     }
 }
 
+/// What 99 % of the values don't exceed; `None` of none.
+fn p99(mut values: Vec<u64>) -> Option<u64> {
+    let rank = (values.len() * 99).div_ceil(100).checked_sub(1)?;
+    Some(*values.select_nth_unstable(rank).1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,11 +257,14 @@ mod tests {
         let streams = vec![targets[..2].to_vec(), targets[2..].to_vec()];
         let mut generator = Generator::new(streams, 101, Traffic::video(Pattern::Burst)).unwrap();
         let times = std::env::temp_dir().join(format!("bench-forward-test-{}", std::process::id()));
-        let load = Load { first: 1_000, rate: 10_000.0, seconds: 0.02, times: times.clone() };
+        let load = Load { first: 1_000, rate: 10_000.0, seconds: 0.02, times: times.clone(), lateness: true };
         let generated = generator.run(&load).unwrap();
         assert_eq!((generated.packets, generated.refused), (200, 0));
         // It may be late on a busy machine, but never early.
         assert!(generated.seconds >= 0.02);
+        // Nothing had left when it was due: sending takes time.
+        let late = generated.late.unwrap();
+        assert!(late > 0 && late as f64 <= generated.seconds * 1e9, "{late} ns late");
         let noted = fs::read(&times).unwrap();
         fs::remove_file(&times).unwrap();
         let noted: Vec<u64> = noted.chunks_exact(8).map(|time| u64::from_ne_bytes(time.try_into().unwrap())).collect();
@@ -260,5 +288,22 @@ mod tests {
                 generator.packets.check(packet, Identity { stream, number }, target.ssrc, 101).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn lateness_is_what_one_in_a_hundred_exceeds_and_is_noted_only_when_asked_for() {
+        assert_eq!(p99((1..=200).rev().collect()), Some(198));
+        assert_eq!((p99(vec![7]), p99(Vec::new())), (Some(7), None));
+        let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &UdpOptions::default()).unwrap();
+        let target = Target { address: socket.local_addr(), ssrc: 7 };
+        let mut generator = Generator::new(vec![vec![target]], 101, Traffic::video(Pattern::Even)).unwrap();
+        let times = std::env::temp_dir().join(format!("bench-forward-lateness-{}", std::process::id()));
+        let load = Load { first: 0, rate: 1e9, seconds: 1e-6, times: times.clone(), lateness: false };
+        assert_eq!(generator.run(&load).unwrap().late, None);
+        // A thousand packets that are all due at once leave one after the other.
+        let load = Load { lateness: true, ..load };
+        let generated = generator.run(&load).unwrap();
+        fs::remove_file(&times).unwrap();
+        assert!(generated.late.unwrap() as f64 > 0.9e9 * generated.seconds, "{generated:?}");
     }
 }

@@ -24,11 +24,20 @@ pub(crate) struct Step {
     pub(crate) checked: u64,
     pub(crate) wrong: Option<String>,
     pub(crate) wrong_count: u64,
-    /// Packet and time of arrival.
-    pub(crate) arrivals: Vec<(u64, u64)>,
+    /// Of the packets that are timed.
+    pub(crate) arrivals: Vec<(u64, Arrival)>,
     /// When the last packet came.
     pub(crate) last: u64,
     pub(crate) calls_before: u64,
+}
+
+/// When a packet came, in nanoseconds of the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    /// By the kernel where it stamps packets, otherwise as below.
+    pub(crate) came: u64,
+    /// When the receiver had it.
+    pub(crate) read: u64,
 }
 
 /// A socket of the receiver.
@@ -36,6 +45,10 @@ pub(crate) struct Inlet {
     pub(crate) socket: UdpSocket,
     /// What its packets' SSRCs mean: few, so that looking through them is fast.
     streams: Vec<(u32, usize)>,
+    /// The only port that packets come from, once it is known.
+    source: Option<u16>,
+    /// Datagrams from others.
+    pub(crate) strays: u64,
     payload_type: u8,
     srtp: Option<srtp::Receiver>,
     /// Bytes that protection adds to a packet.
@@ -50,6 +63,8 @@ impl Inlet {
         Self {
             socket,
             streams: Vec::new(),
+            source: None,
+            strays: 0,
             payload_type: CONSUMER_PAYLOAD_TYPE,
             srtp: None,
             tag_len: 0,
@@ -70,10 +85,23 @@ impl Inlet {
         Ok(())
     }
 
+    /// Only this port sends to it.
+    pub(crate) fn expect_from(&mut self, port: u16) {
+        self.source = Some(port);
+    }
+
+    /// Whether a datagram from this port is for it. Ports are used again, so that what is meant for somebody else may come.
+    pub(crate) fn admits(&mut self, port: u16) -> bool {
+        let admits = self.source.is_none_or(|source| source == port);
+        self.strays += u64::from(!admits);
+        admits
+    }
+
     /// Forgets what came.
     pub(crate) fn begin(&mut self) {
         self.seen = Seen::default();
         self.duplicates = 0;
+        self.strays = 0;
     }
 
     /// How many different packets came.
@@ -94,6 +122,7 @@ impl Inlet {
             self.socket.recv_batch(&mut batch)?;
             if batch.iter().any(|(from, bytes)| *from == forwarder && bytes.first() == Some(&JOINED)) {
                 self.payload_type = PRODUCER_PAYLOAD_TYPE;
+                self.source = Some(forwarder.port());
                 for (ssrc, stream) in &mut self.streams {
                     *ssrc = producer_ssrc(*stream);
                 }
@@ -108,7 +137,7 @@ impl Inlet {
         &mut self,
         index: usize,
         packet: &mut [u8],
-        arrival: u64,
+        arrival: Arrival,
         step: &mut Step,
         packets: &Packets,
     ) -> Result<()> {
@@ -125,7 +154,7 @@ impl Inlet {
             bail!("packet {number} has {} bytes after its header, expected {expected}", packet.len() - header_len);
         }
         match self.seen.insert(number - step.first) {
-            Some(true) => step.last = arrival,
+            Some(true) => step.last = arrival.came,
             Some(false) => self.duplicates += 1,
             // Counted as lost where it belongs.
             None if is_from_before(timestamp, step.first) => return Ok(()),

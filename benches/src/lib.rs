@@ -13,11 +13,13 @@
 //! ```
 //!
 //! The generator notes when each packet left; the number of a packet travels in its RTP timestamp, which is in clear in
-//! SRTP too; so the receiver can say of each packet whether it came, came twice, came unchanged, and how long it took.
+//! SRTP too; so the receiver can say of each packet whether it came, came twice, came unchanged, and how long it took. Datagrams that come to its
+//! sockets from elsewhere than the worker are passed over and counted.
 //!
 //! What this can't show: loopback has no network card, so that no interrupt, no offload and no wire takes part, and the delivery of
 //! each packet into the receiver's queue is paid by the worker's core. Compare within one run only.
 
+mod arrivals;
 pub mod awake;
 pub mod bars;
 pub mod calls;
@@ -37,6 +39,7 @@ pub mod measure;
 pub mod micro;
 pub mod output;
 pub mod plot;
+mod precedence;
 pub mod receiver;
 pub mod report;
 pub mod resources;

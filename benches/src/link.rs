@@ -2,12 +2,14 @@
 //! on a worker's channel over their standard input and output.
 
 use crate::machine::{Core, pinned_to};
+use crate::precedence;
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sfu_reactor::frame::{FrameReader, FrameWriter, Stream};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// The runner's end. Dropping it ends the process.
@@ -25,8 +27,18 @@ impl Helper {
     /// # Errors
     /// It can't be started.
     pub fn start(role: &'static str, core: Core) -> Result<Self> {
-        let program = std::env::current_exe().context("this program's own path is unknown")?;
-        let mut command = Command::new(program);
+        Self::spawn(role, core, Command::new(this_program()?))
+    }
+
+    /// The same, as a process that runs before all usual ones on the core.
+    ///
+    /// # Errors
+    /// It can't be started. That the class isn't allowed is an error of the first request: [`precedence::check`] says it before.
+    pub(crate) fn start_first(role: &'static str, core: Core) -> Result<Self> {
+        Self::spawn(role, core, precedence::command(this_program()?))
+    }
+
+    fn spawn(role: &'static str, core: Core, mut command: Command) -> Result<Self> {
         command.arg(role).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = pinned_to(core, || command.spawn()).with_context(|| format!("the {role} can't be started"))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
@@ -61,6 +73,10 @@ impl Helper {
         let answer: Result<A, String> = serde_json::from_slice(&answer)?;
         answer.map_err(|error| anyhow!(error))
     }
+}
+
+fn this_program() -> Result<PathBuf> {
+    std::env::current_exe().context("this program's own path is unknown")
 }
 
 impl Drop for Helper {

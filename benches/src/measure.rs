@@ -59,6 +59,9 @@ pub struct Run {
     pub memory: Option<Memory>,
     /// Packets that were decrypted and compared with what was sent.
     pub packets_checked: u64,
+    /// Datagrams that came to the receiver from elsewhere, and were passed over.
+    #[serde(default)]
+    pub strays: u64,
 }
 
 /// A measurement at one load.
@@ -124,6 +127,7 @@ pub fn run(session: &mut Session, guess: f64, durations: Durations, tell: &mut d
         memory_idle,
         memory,
         packets_checked: load.checked,
+        strays: load.strays,
     })
 }
 
@@ -158,12 +162,13 @@ pub(crate) struct Load<'a> {
     session: &'a mut Session,
     copies: f64,
     checked: u64,
+    strays: u64,
 }
 
 impl<'a> Load<'a> {
     pub(crate) fn new(session: &'a mut Session) -> Self {
         let copies = session.case().audience.copies() as f64;
-        Self { session, copies, checked: 0 }
+        Self { session, copies, checked: 0, strays: 0 }
     }
 
     /// Under a small load every packet is compared, and none may be missing.
@@ -198,6 +203,7 @@ impl<'a> Load<'a> {
         let time_every = (rate * seconds / TIMED).ceil() as u64;
         let step = self.session.step(rate / self.copies, seconds, Checks { check_every, time_every })?;
         self.checked += step.received.checked;
+        self.strays += step.received.strays;
         Ok(step)
     }
 }

@@ -1,7 +1,8 @@
 //! The receiver: a process with a socket for each who receives, that counts every packet, checks a share of them, and knows how long they took.
 
+use crate::arrivals::Stamped;
 use crate::case::Feed;
-use crate::inlet::{Inlet, QUIET, Step};
+use crate::inlet::{Arrival, Inlet, QUIET, Step};
 use crate::link::Requests;
 use crate::machine::monotonic_ns;
 use crate::stats::Latency;
@@ -31,7 +32,12 @@ pub enum Request {
         packet_len: usize,
         /// Whether to take trains of datagrams as they are (UDP_GRO).
         trains: bool,
+        /// Whether the kernel says when a packet came, not the receiver when it has it. It does so of no trains.
+        stamps: bool,
     },
+    /// Which port sends to each socket: what comes from others is passed over, and counted. Without it, all are taken as what they should be.
+    /// Answer: nothing.
+    Sources(Vec<u16>),
     /// How packets are protected. Answer: nothing.
     Keys {
         /// The suite.
@@ -78,8 +84,13 @@ pub struct Received {
     pub wrong: Option<String>,
     /// How many packets were wrong.
     pub wrong_count: u64,
-    /// From the generator's send call to the receiver's having it.
+    /// From the generator's send call until the packet was on its way into the receiver's socket where the kernel says so, otherwise until
+    /// the receiver had it.
     pub latency: Option<Latency>,
+    /// Until the receiver had it, where the other is the kernel's.
+    pub latency_read: Option<Latency>,
+    /// Datagrams that came from elsewhere.
+    pub strays: u64,
     /// Receive calls.
     pub calls: u64,
     /// When the last packet came, by the monotonic clock, in nanoseconds; 0 when none did.
@@ -114,6 +125,8 @@ struct Receiver {
     poller: Poller,
     events: Events,
     batch: RecvBatch,
+    /// Used instead of the batch where the kernel stamps.
+    stamped: Option<Stamped>,
     packets: Packets,
     inlets: Vec<Inlet>,
     step: Step,
@@ -132,6 +145,7 @@ impl Receiver {
             poller: Poller::new()?,
             events: Events::with_capacity(256),
             batch: RecvBatch::new(64, 65_536),
+            stamped: None,
             packets: Packets::new(Packets::MIN_LEN)?,
             inlets: Vec::new(),
             step: Step::default(),
@@ -140,9 +154,13 @@ impl Receiver {
 
     fn handle(&mut self, request: Request, requests: &mut Requests) -> Result<()> {
         match request {
-            Request::Open { sockets, feeds, packet_len, trains } => {
-                let ports = self.open(sockets, &feeds, packet_len, trains);
+            Request::Open { sockets, feeds, packet_len, trains, stamps } => {
+                let ports = self.open(sockets, &feeds, packet_len, trains, stamps);
                 requests.answer(ports)
+            }
+            Request::Sources(ports) => {
+                let result = self.set_sources(&ports);
+                requests.answer(result)
             }
             Request::Keys { mode, keys } => {
                 let result = self.set_keys(mode, &keys);
@@ -165,12 +183,26 @@ impl Receiver {
         }
     }
 
-    fn open(&mut self, sockets: usize, feeds: &[Feed], packet_len: usize, trains: bool) -> Result<Vec<u16>> {
+    fn open(
+        &mut self,
+        sockets: usize,
+        feeds: &[Feed],
+        packet_len: usize,
+        trains: bool,
+        stamps: bool,
+    ) -> Result<Vec<u16>> {
+        if trains && stamps {
+            bail!("trains that are taken as they are can't be stamped");
+        }
         let options = UdpOptions { receive_buffer: Some(1 << 22), gro: trains, ..UdpOptions::default() };
         self.inlets.clear();
         self.packets = Packets::new(packet_len)?;
+        self.stamped = stamps.then(Stamped::new);
         for index in 0..sockets {
             let socket = UdpSocket::bind("127.0.0.1:0".parse()?, &options)?;
+            if stamps {
+                Stamped::ask(&socket)?;
+            }
             self.poller.add(&socket, Token(index as u64), Interest::READ)?;
             self.inlets.push(Inlet::new(socket));
         }
@@ -180,6 +212,14 @@ impl Receiver {
         }
         self.step = Step::default();
         Ok(self.inlets.iter().map(|inlet| inlet.socket.local_addr().port()).collect())
+    }
+
+    fn set_sources(&mut self, ports: &[u16]) -> Result<()> {
+        if ports.len() != self.inlets.len() {
+            bail!("{} sources for {} sockets", ports.len(), self.inlets.len());
+        }
+        self.inlets.iter_mut().zip(ports).for_each(|(inlet, &port)| inlet.expect_from(port));
+        Ok(())
     }
 
     fn set_keys(&mut self, mode: Mode, keys: &[String]) -> Result<()> {
@@ -219,11 +259,13 @@ impl Receiver {
             let index = usize::try_from(number - self.step.first).ok()?;
             times.as_chunks().0.get(index).map(|&time| u64::from_ne_bytes(time))
         };
-        let mut latencies = Vec::with_capacity(self.step.arrivals.len());
-        for &(number, arrival) in &self.step.arrivals {
-            let sent = sent_at(number).ok_or_else(|| anyhow!("packet {number} arrived and was never sent"))?;
-            latencies.push(arrival.saturating_sub(sent));
-        }
+        let latency = |until: fn(Arrival) -> u64| -> Result<Option<Latency>> {
+            let took = self.step.arrivals.iter().map(|&(number, arrival)| {
+                let sent = sent_at(number).ok_or_else(|| anyhow!("packet {number} arrived and was never sent"))?;
+                Ok(until(arrival).saturating_sub(sent))
+            });
+            Ok(Latency::of(took.collect::<Result<_>>()?))
+        };
         Ok(Received {
             packets: self.received(),
             fewest: self.inlets.iter().map(Inlet::count).min().unwrap_or(0),
@@ -231,7 +273,9 @@ impl Receiver {
             checked: self.step.checked,
             wrong: self.step.wrong.clone(),
             wrong_count: self.step.wrong_count,
-            latency: Latency::of(latencies),
+            latency: latency(|arrival| arrival.came)?,
+            latency_read: if self.stamped.is_some() { latency(|arrival| arrival.read)? } else { None },
+            strays: self.inlets.iter().map(|inlet| inlet.strays).sum(),
             calls: self.calls() - self.step.calls_before,
             last: self.step.last,
         })
@@ -256,19 +300,33 @@ impl Receiver {
             }
             let index = event.token.0 as usize;
             let Some(inlet) = self.inlets.get_mut(index) else { continue };
-            self.batch.clear();
-            inlet.socket.recv_batch(&mut self.batch)?;
-            let arrival = monotonic_ns();
-            for datagram in 0..self.batch.len() {
-                let (_, bytes) = self.batch.datagram_mut(datagram);
-                // Sender reports and the like.
-                if rtp::is_rtcp(bytes) {
-                    continue;
+            let (step, packets) = (&mut self.step, &self.packets);
+            let mut take = |inlet: &mut Inlet, from: u16, bytes: &mut [u8], arrival| {
+                // Sender reports and the like aren't counted.
+                if !inlet.admits(from) || rtp::is_rtcp(bytes) {
+                    return;
                 }
                 turn.datagrams += 1;
-                if let Err(error) = inlet.take(index, bytes, arrival, &mut self.step, &self.packets) {
-                    self.step.wrong_count += 1;
-                    self.step.wrong.get_or_insert_with(|| format!("receiver {index}: {error:#}"));
+                if let Err(error) = inlet.take(index, bytes, arrival, step, packets) {
+                    step.wrong_count += 1;
+                    step.wrong.get_or_insert_with(|| format!("receiver {index}: {error:#}"));
+                }
+            };
+            if let Some(stamped) = &mut self.stamped {
+                let count = stamped.receive(&inlet.socket)?;
+                let read = monotonic_ns();
+                for datagram in 0..count {
+                    let (from, bytes, came) = stamped.datagram_mut(datagram);
+                    take(inlet, from, bytes, Arrival { came, read });
+                }
+            } else {
+                self.batch.clear();
+                inlet.socket.recv_batch(&mut self.batch)?;
+                let read = monotonic_ns();
+                for datagram in 0..self.batch.len() {
+                    let (from, bytes) = self.batch.datagram_mut(datagram);
+                    let from = from.port();
+                    take(inlet, from, bytes, Arrival { came: read, read });
                 }
             }
         }
@@ -294,9 +352,13 @@ mod tests {
 
     impl Bench {
         fn new(name: &str, consumers: usize) -> Self {
+            Self::with(name, consumers, false)
+        }
+
+        fn with(name: &str, consumers: usize, stamps: bool) -> Self {
             let mut receiver = Receiver::new().unwrap();
             let feeds = Audience::Fan { producers: 2, consumers }.feeds();
-            let ports = receiver.open(consumers, &feeds, PACKET_LEN, false).unwrap();
+            let ports = receiver.open(consumers, &feeds, PACKET_LEN, false, stamps).unwrap();
             let sender = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &UdpOptions::default()).unwrap();
             let times = std::env::temp_dir().join(format!("bench-receiver-{name}-{}", std::process::id()));
             fs::write(&times, 5_u64.to_ne_bytes().repeat(10)).unwrap();
@@ -344,6 +406,50 @@ mod tests {
         assert_eq!((received.packets, received.fewest, received.duplicates), (13, 3, 1));
         assert_eq!((received.checked, received.wrong_count, received.wrong), (14, 0, None));
         assert_eq!(received.latency.unwrap().samples, 14);
+    }
+
+    #[test]
+    fn what_comes_from_elsewhere_than_the_worker_is_passed_over_and_counted() {
+        let mut bench = Bench::new("strays", 2);
+        let port = bench.sender.local_addr().port();
+        assert!(bench.receiver.set_sources(&[port]).is_err(), "there are two sockets");
+        // The second socket's packets come from another transport.
+        bench.receiver.set_sources(&[port, port ^ 1]).unwrap();
+        bench.receiver.begin(0, 1, 1);
+        // A STUN binding request, as a socket that had the port before gets it.
+        let mut stun = [0; 20];
+        stun[1] = 1;
+        bench.send(1, &stun);
+        bench.send(1, &packet(0, 1));
+        bench.send(0, &packet(0, 0));
+        let received = bench.end(2);
+        assert_eq!((received.packets, received.strays, received.wrong), (1, 2, None));
+    }
+
+    #[test]
+    fn packets_are_as_late_as_the_kernel_got_them_however_long_they_wait_to_be_read() {
+        const WAIT: u64 = 2_000_000;
+        let mut bench = Bench::with("stamps", 1, true);
+        // The kernel begins to stamp soon after the first socket has asked.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            bench.receiver.begin(0, 1, 1);
+            let before = monotonic_ns();
+            fs::write(&bench.times, before.to_ne_bytes()).unwrap();
+            bench.send(0, &packet(0, 0));
+            let sent = monotonic_ns();
+            while monotonic_ns() < sent + WAIT {}
+            let received = bench.receiver.end(1, &bench.times).unwrap();
+            assert_eq!((received.packets, received.wrong), (1, None));
+            let (came, read) = (received.latency.unwrap(), received.latency_read.unwrap());
+            assert!(read.max >= (sent + WAIT - before) as f64 / 1e3, "{read:?}");
+            // It had come when the call was over. The two clocks are compared to within a tenth of a microsecond.
+            if came.max < (sent - before) as f64 / 1e3 + 0.1 {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{came:?}");
+        }
+        fs::remove_file(&bench.times).unwrap();
     }
 
     #[test]

@@ -5,12 +5,20 @@
 //! medians over turns don't see it. In each turn all get the same packets at the same times.
 //!
 //! Each worker has as many turns with cores that are kept awake ([`crate::awake`]), which show the worker, as with cores that may sleep,
-//! which show the worker on this machine.
+//! which show the worker on this machine. Where the p99 of two programs may be in either order, there are more turns.
+//!
+//! The load is not to be what is measured. So in this phase
+//!
+//! - a packet takes from the generator's send call until the kernel has it on its way into the receiver's socket (`arrivals`). How long
+//!   the receiver then takes to have it is noted beside it. The kernel's stamp costs a reading of the clock for each packet, for all workers alike, so
+//!   that a packet's processor time here is greater by so much than elsewhere.
+//! - the generator runs before everything else on its core (`precedence`), and notes how late its packets left.
 
 use crate::awake::Awake;
 use crate::case::Case;
 use crate::machine::{self, Core};
 use crate::measure::Load;
+use crate::precedence;
 use crate::session::{Contender, Session, Setting};
 use crate::stats::{Latency, Spread};
 use anyhow::{Context, Result, bail};
@@ -23,6 +31,10 @@ use std::path::PathBuf;
 pub struct Schedule {
     /// Turns of each worker with cores kept awake, and as many with cores that may sleep.
     pub turns: usize,
+    /// How many there are at most: while it isn't decided whose p99 is lower, as many again are added. 0 in older results, which
+    /// have no more than the first.
+    #[serde(default)]
+    pub most: usize,
     /// Seconds of each.
     pub seconds: f64,
     /// Seconds of the same load before, untimed: caches hold what the worker before has left.
@@ -35,9 +47,9 @@ pub struct Schedule {
 
 impl Schedule {
     /// For results.
-    pub const FULL: Self = Self { turns: 12, seconds: 0.25, settle: 0.05, compare: 0.3, warm_up: 2.0 };
+    pub const FULL: Self = Self { turns: 12, most: 48, seconds: 0.25, settle: 0.05, compare: 0.3, warm_up: 2.0 };
     /// To see that everything works.
-    pub const QUICK: Self = Self { turns: 4, seconds: 0.05, settle: 0.01, compare: 0.1, warm_up: 0.1 };
+    pub const QUICK: Self = Self { turns: 4, most: 4, seconds: 0.05, settle: 0.01, compare: 0.1, warm_up: 0.1 };
 }
 
 /// What came of a worker's turns.
@@ -72,11 +84,32 @@ pub struct Turn {
     pub worker_waited_us: f64,
     /// How long the hypervisor kept the cores in use from the machine, in hundredths of a second, as far as it tells.
     pub steal_ticks: Option<u64>,
-    /// How long packets took.
+    /// How long packets took, until the kernel had them on their way into the receiver's socket; in older results until the receiver had
+    /// them.
     pub latency: Option<Latency>,
+    /// Until the receiver had them, where the other is the kernel's.
+    #[serde(default)]
+    pub latency_read: Option<Latency>,
+    /// By how many microseconds after they were due 99 % of the packets had left the generator at the latest. None in older results.
+    #[serde(default)]
+    pub generator_late_us: Option<f64>,
+    /// How busy the generator was, 0 to 1. None in older results.
+    #[serde(default)]
+    pub generator_busy: Option<f64>,
+    /// Whether the generator kept its schedule: it was done in time, and 99 % of its packets had left within a millisecond after they were due.
+    #[serde(default = "kept")]
+    pub on_schedule: bool,
+    /// Datagrams that came to the receiver from elsewhere, and were passed over.
+    #[serde(default)]
+    pub strays: u64,
 }
 
-/// Medians over turns, and quartiles.
+/// What older results don't say.
+const fn kept() -> bool {
+    true
+}
+
+/// Medians over turns, and their 95 % intervals.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Summary {
     /// The load.
@@ -90,13 +123,19 @@ pub struct Summary {
     pub memory: Option<u64>,
 }
 
-/// Those of one kind of turns; min and max of each are the quartiles.
+/// Those of one kind of turns; min and max of each are the ends of the median's 95 % interval.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figures {
     /// How many there were.
     pub turns: usize,
     /// In how many of them packets were lost.
     pub lossy: usize,
+    /// In how many the generator didn't keep its schedule.
+    #[serde(default)]
+    pub off_schedule: usize,
+    /// By how many microseconds after they were due 99 % of the packets had left the generator at the latest, where that is on record.
+    #[serde(default)]
+    pub generator_late_us: Option<Spread>,
     /// Microseconds; half of the packets were faster.
     pub p50: Spread,
     /// 99 % were.
@@ -128,15 +167,17 @@ impl Figures {
         /// What is slower than 999 of 1,000, ten times.
         const ENOUGH: usize = 10_000;
         let timed = || turns.iter().filter_map(|turn| turn.latency);
-        let of = |value: fn(Latency) -> f64| Spread::quartiles(timed().map(value));
+        let of = |value: fn(Latency) -> f64| Spread::median_interval(timed().map(value));
         Some(Self {
             turns: turns.len(),
             lossy: turns.iter().filter(|turn| turn.lost > 0).count(),
+            off_schedule: turns.iter().filter(|turn| !turn.on_schedule).count(),
+            generator_late_us: Spread::median_interval(turns.iter().filter_map(|turn| turn.generator_late_us)),
             p50: of(|latency| latency.p50)?,
             p99: of(|latency| latency.p99)?,
             p999: of(|latency| latency.p999).filter(|_| timed().all(|latency| latency.samples >= ENOUGH)),
-            ns: Spread::quartiles(turns.iter().map(|turn| turn.worker_ns_per_packet))?,
-            load_busy: Spread::quartiles(turns.iter().map(|turn| turn.load_busy))?,
+            ns: Spread::median_interval(turns.iter().map(|turn| turn.worker_ns_per_packet))?,
+            load_busy: Spread::median_interval(turns.iter().map(|turn| turn.load_busy))?,
         })
     }
 }
@@ -154,8 +195,16 @@ trait Rival {
     fn turn(&mut self, seconds: f64, settle: f64) -> Result<Turn>;
 }
 
-/// Measures all contenders in a case, each at this rate in all; `tell` hears of each step. The second result says why no turn had its cores
-/// kept awake, if so.
+/// What came of all contenders.
+#[derive(Debug)]
+pub struct Measured {
+    /// Of each, in their order.
+    pub results: Vec<Result<SameLoad, String>>,
+    /// What could not be done, and why.
+    pub absent: Vec<String>,
+}
+
+/// Measures all contenders in a case, each at this rate in all; `tell` hears of each step.
 #[must_use]
 pub fn measure(
     contenders: &[&Contender],
@@ -164,7 +213,16 @@ pub fn measure(
     setting: Setting<'_>,
     schedule: Schedule,
     tell: &mut dyn FnMut(&str),
-) -> (Vec<Result<SameLoad, String>>, Option<String>) {
+) -> Measured {
+    let mut absent = Vec::new();
+    let first = precedence::check();
+    let setting = Setting { precise: true, generator_first: first.is_ok(), ..setting };
+    if let Err(error) = first {
+        absent.push(format!("latency with a generator that nothing keeps from its core: {error:#}"));
+    }
+    if setting.receive_trains {
+        absent.push("latency by the kernel's stamps: the receivers take trains".to_owned());
+    }
     let mut rivals = Vec::new();
     for (index, contender) in contenders.iter().enumerate() {
         tell(&format!("the same load: setting up {}", contender.name));
@@ -175,12 +233,14 @@ pub fn measure(
         rivals.iter().map(|rival| rival.as_ref().ok().and_then(|rival| rival.memory)).collect();
     let cores = setting.cores.all();
     let mut keep = || Awake::keep(&cores, &std::env::current_exe().context("this program's own path is unknown")?);
-    let (results, asleep) = alternate(rivals, schedule, &mut keep, tell);
+    let programs: Vec<_> = contenders.iter().map(|contender| contender.program.as_deref()).collect();
+    let (results, asleep) = alternate(rivals, &pairs(&programs), schedule, &mut keep, tell);
     let results = results.into_iter().zip(memories).map(|(result, memory)| {
         let (awake, asleep) = result.map_err(|error| format!("at the same load: {error:#}"))?;
         Ok(SameLoad { packets_per_second, awake, asleep, memory })
     });
-    (results.collect(), asleep.map(|error| format!("{error:#}")))
+    absent.extend(asleep.map(|error| format!("latency with cores that are kept awake: {error:#}")));
+    Measured { results: results.collect(), absent }
 }
 
 /// A contender, set up.
@@ -246,17 +306,53 @@ impl Rival for Contestant {
             worker_waited_us: machine::waited_ns(process)?.saturating_sub(waited) as f64 / 1e3,
             steal_ticks,
             latency: step.received.latency,
+            latency_read: step.received.latency_read,
+            generator_late_us: step.late.map(|late| late as f64 / 1e3),
+            generator_busy: Some(step.generator_busy),
+            on_schedule: step.on_schedule && in_time(step.late),
+            strays: step.received.strays,
         })
     }
+}
+
+/// Whether packets that are so many nanoseconds late are the load that was asked for. A generator that was kept from its core for a while catches
+/// up, and may be done in time all the same.
+fn in_time(late: Option<u64>) -> bool {
+    /// Several times of what sending a group takes.
+    const TOLERATED: u64 = 1_000_000;
+    late.is_none_or(|late| late <= TOLERATED)
 }
 
 /// With cores kept awake, and with cores that may sleep.
 type Turns = (Vec<Turn>, Vec<Turn>);
 
-/// Runs the turns of all rivals. Who fails once has no more turns, and no result. `keep` keeps the cores awake as long as what it returns
-/// lives; when it fails for the first time it isn't tried again.
+/// Whose order is to be decided: that of different programs, which are compared. One program's ways to run may do the same.
+fn pairs<P: PartialEq>(programs: &[P]) -> Vec<(usize, usize)> {
+    let all = (0..programs.len()).flat_map(|one| (0..one).map(move |other| (other, one)));
+    all.filter(|&(one, other)| programs[one] != programs[other]).collect()
+}
+
+/// Whether it is decided whose p99 is lower, with cores awake where that can be done: whether the 95 % intervals of the medians have nothing in
+/// common.
+///
+/// Each interval misses its median once in twenty times at most, and for the wrong order both must miss theirs, towards each other: that is
+/// far less often than once in twenty, also after four looks.
+fn is_decided(one: &Turns, other: &Turns) -> bool {
+    let interval = |turns: &[Turn]| Spread::median_interval(turns.iter().filter_map(|turn| Some(turn.latency?.p99)));
+    let p99 = |(awake, asleep): &Turns| interval(awake).or_else(|| interval(asleep));
+    match (p99(one), p99(other)) {
+        (Some(one), Some(other)) => !one.overlaps(other),
+        // More of nothing is nothing.
+        _ => true,
+    }
+}
+
+/// Runs the turns of all rivals, as many as the schedule says, and then as many again while the order of any of the pairs isn't decided.
+/// Who fails once has no more turns, and no result. `keep` keeps the cores awake as long as what it returns lives; when it fails for the first time
+/// it isn't tried again.
 fn alternate<R: Rival, A>(
     rivals: Vec<Result<R>>,
+    pairs: &[(usize, usize)],
     schedule: Schedule,
     keep: &mut dyn FnMut() -> Result<A>,
     tell: &mut dyn FnMut(&str),
@@ -264,12 +360,23 @@ fn alternate<R: Rival, A>(
     let mut rivals: Vec<Result<(R, Turns)>> =
         rivals.into_iter().map(|rival| rival.map(|rival| (rival, Turns::default()))).collect();
     let mut cannot = None;
-    for turn in 0..schedule.turns {
+    let mut planned = schedule.turns;
+    let mut turn = 0;
+    loop {
+        if turn == planned {
+            let undecided = |&(one, other): &(usize, usize)| match (&rivals[one], &rivals[other]) {
+                (Ok((_, one)), Ok((_, other))) => !is_decided(one, other),
+                _ => false,
+            };
+            if schedule.turns == 0 || planned + schedule.turns > schedule.most || !pairs.iter().any(undecided) {
+                break;
+            }
+            planned += schedule.turns;
+        }
         for Block { awake, backwards } in blocks(turn) {
             tell(&format!(
-                "the same load: turn {} of {}, cores {}",
+                "the same load: turn {} of {planned}, cores {}",
                 turn + 1,
-                schedule.turns,
                 if awake { "kept awake" } else { "may sleep" }
             ));
             let _awake = match (awake, &cannot) {
@@ -293,6 +400,7 @@ fn alternate<R: Rival, A>(
                 }
             }
         }
+        turn += 1;
     }
     (rivals.into_iter().map(|rival| rival.map(|(_, turns)| turns)).collect(), cannot)
 }
@@ -329,6 +437,11 @@ pub(crate) mod tests {
             worker_waited_us: 0.0,
             steal_ticks: Some(0),
             latency: Some(Latency { samples: 1_000, p50: p99 / 2.0, p99, p999: p99, max: p99 }),
+            latency_read: None,
+            generator_late_us: Some(5.0),
+            generator_busy: Some(0.1),
+            on_schedule: true,
+            strays: 0,
         }
     }
 
@@ -370,7 +483,8 @@ pub(crate) mod tests {
             assert!(!awake.replace(true), "twice at once");
             Ok(Guard(&awake))
         };
-        let (results, cannot) = alternate(vec![noted('a', 100), noted('b', left)], SCHEDULE, &mut keep, &mut |_| {});
+        let (results, cannot) =
+            alternate(vec![noted('a', 100), noted('b', left)], &[(0, 1)], SCHEDULE, &mut keep, &mut |_| {});
         assert!(!awake.get(), "what keeps cores awake ends with the phase");
         (log.into_inner(), results, cannot)
     }
@@ -405,13 +519,16 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_few_bad_turns_of_many_move_neither_the_median_nor_the_quartiles() {
+    fn a_few_bad_turns_of_many_move_neither_the_median_nor_its_interval() {
         let turns = |bad: &[f64]| {
-            [&[10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0], bad].concat().into_iter().map(|p99| turn(p99, 0))
+            [&[10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0, 19.0], bad]
+                .concat()
+                .into_iter()
+                .map(|p99| turn(p99, 0))
         };
-        let usual = Figures::of(&turns(&[17.0, 18.0]).collect::<Vec<_>>()).unwrap();
+        let usual = Figures::of(&turns(&[20.0, 21.0]).collect::<Vec<_>>()).unwrap();
         let disturbed = Figures::of(&turns(&[10_000.0, 20_000.0]).collect::<Vec<_>>()).unwrap();
-        assert_eq!(usual.p99, Spread { median: 14.0, min: 12.0, max: 16.0 });
+        assert_eq!(usual.p99, Spread { median: 15.5, min: 12.0, max: 19.0 });
         assert_eq!(disturbed.p99, usual.p99);
         assert_eq!(usual.p999, None, "a thousand packets say nothing of the slowest in a thousand");
     }
@@ -423,6 +540,74 @@ pub(crate) mod tests {
         let figures = Figures::of(&[turn(10.0, 0), turn(30.0, 2), lost_all]).unwrap();
         assert_eq!((figures.turns, figures.lossy, figures.p99.median), (3, 2, 20.0));
         assert!(Figures::of(&[lost_all]).is_none() && Figures::of(&[]).is_none());
+    }
+
+    /// Has these p99s in turn, again and again, with cores awake; otherwise the same every time.
+    struct Varying<'a> {
+        p99s: &'static [f64],
+        awake: &'a Cell<bool>,
+        next: usize,
+    }
+
+    impl Rival for Varying<'_> {
+        fn turn(&mut self, _: f64, _: f64) -> Result<Turn> {
+            if !self.awake.get() {
+                return Ok(turn(70.0, 0));
+            }
+            self.next += 1;
+            Ok(turn(self.p99s[(self.next - 1) % self.p99s.len()], 0))
+        }
+    }
+
+    /// How many turns with cores awake these have, and how many with cores that may sleep.
+    fn turns_of(p99s: &[&'static [f64]], pairs: &[(usize, usize)]) -> (usize, usize) {
+        let awake = Cell::new(false);
+        let mut keep = || {
+            awake.set(true);
+            Ok(Guard(&awake))
+        };
+        let rivals = p99s.iter().map(|p99s| Ok(Varying { p99s, awake: &awake, next: 0 })).collect();
+        let (results, _) = alternate(rivals, pairs, Schedule::FULL, &mut keep, &mut |_| {});
+        let all: Vec<(usize, usize)> = results.iter().flatten().map(|turns| (turns.0.len(), turns.1.len())).collect();
+        assert!(all.iter().all(|&turns| turns == all[0]), "{all:?}");
+        all[0]
+    }
+
+    #[test]
+    fn there_are_more_turns_until_it_is_decided_who_is_faster() {
+        const FAST: &[f64] = &[10.0, 11.0, 12.0];
+        const SLOW: &[f64] = &[30.0, 31.0, 32.0];
+        // Of 12 turns the intervals are 3 to 10 and 9 to 16, of 24 they are 4 to 9 and 10 to 15.
+        const LOW: &[f64] = &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0];
+        const HIGH: &[f64] = &[7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0, 17.0, 18.0];
+        assert_eq!(turns_of(&[FAST, SLOW], &[(0, 1)]), (12, 12));
+        // What is the same stays undecided; what isn't compared needs no decision.
+        assert_eq!(turns_of(&[FAST, FAST], &[(0, 1)]), (48, 48));
+        assert_eq!(turns_of(&[FAST, FAST], &[]), (12, 12));
+        assert_eq!(turns_of(&[FAST, FAST, SLOW], &[(0, 2), (1, 2)]), (12, 12));
+        assert_eq!(turns_of(&[LOW, HIGH], &[(0, 1)]), (24, 24));
+    }
+
+    #[test]
+    fn programs_are_compared_and_not_their_backends() {
+        assert_eq!(pairs(&["ours", "ours", "theirs"]), [(0, 2), (1, 2)]);
+        assert_eq!(pairs(&["ours"]), []);
+    }
+
+    #[test]
+    fn turns_without_the_whole_load_are_counted_and_older_ones_are_read() {
+        let late = Turn { on_schedule: false, generator_late_us: Some(9_000.0), ..turn(10.0, 0) };
+        let figures = Figures::of(&[turn(10.0, 0), late, turn(10.0, 0)]).unwrap();
+        assert_eq!((figures.off_schedule, figures.generator_late_us.unwrap().median), (1, 5.0));
+        // 50 ms is for how long the kernel stops a process of the class that takes more than 95 % of a second.
+        assert!(in_time(Some(200_000)) && in_time(None) && !in_time(Some(50_000_000)));
+        let mut older = serde_json::to_value(turn(10.0, 0)).unwrap();
+        let fields = older.as_object_mut().unwrap();
+        for new in ["latency_read", "generator_late_us", "generator_busy", "on_schedule", "strays"] {
+            assert!(fields.remove(new).is_some(), "{new}");
+        }
+        let older: Turn = serde_json::from_value(older).unwrap();
+        assert!(older.on_schedule && older.generator_late_us.is_none() && older.strays == 0);
     }
 
     #[test]

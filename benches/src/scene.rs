@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 pub(crate) struct Scene {
     /// Where each stream goes.
     pub(crate) ports: Vec<u16>,
+    /// Where what each receiver gets comes from.
+    pub(crate) sources: Vec<u16>,
     /// The keys of what each receiver gets.
     pub(crate) keys: Vec<String>,
 }
@@ -31,17 +33,18 @@ pub(crate) fn set_up(worker: &mut Worker, case: Case, receivers: &[u16]) -> Resu
         ports.push(listening_port(&create_transport(worker, &router, &id, true, Mode::Plain)?)?);
         worker.request("transport.produce", &id, &produce(stream, traffic.media))?;
     }
-    let mut keys = Vec::new();
+    let (mut sources, mut keys) = (Vec::new(), Vec::new());
     for (index, &port) in receivers.iter().enumerate() {
         let id = egress_id(index);
-        create_transport(worker, &router_id(audience.router_of(index)), &id, false, mode)?;
+        let dump = create_transport(worker, &router_id(audience.router_of(index)), &id, false, mode)?;
+        sources.push(listening_port(&dump)?);
         keys.extend(connect(worker, &id, port, mode)?);
     }
     for feed in audience.feeds() {
         let request = consume(&format!("consumer-{:x}", feed.ssrc), feed.stream, feed.ssrc, traffic.media);
         worker.request("transport.consume", &egress_id(feed.socket), &request)?;
     }
-    Ok(Scene { ports, keys })
+    Ok(Scene { ports, sources, keys })
 }
 
 /// The first router, where there is but one.

@@ -36,6 +36,10 @@ pub struct Setting<'a> {
     /// Off, the kernel cuts the trains that a worker sends before it queues them, in the worker's time, as it does for most network
     /// cards. On, a train passes loopback as one packet, which flatters a worker that sends trains.
     pub receive_trains: bool,
+    /// Whether the kernel says when packets came (`arrivals`), where receivers take no trains, and the generator notes how late they left.
+    pub precise: bool,
+    /// Whether the generator runs before anything else on its core (`precedence`).
+    pub generator_first: bool,
     /// For files that pass between the processes.
     pub directory: &'a Path,
 }
@@ -64,8 +68,12 @@ pub struct Step {
     pub worker_busy: f64,
     /// How much of it the busier of the load's cores was, 0 to 1.
     pub load_busy: f64,
+    /// How much of it the generator was, 0 to 1.
+    pub generator_busy: f64,
     /// Whether the generator kept its schedule.
     pub on_schedule: bool,
+    /// By how many nanoseconds after they were due 99 % of the packets had left at the latest, where that is noted.
+    pub late: Option<u64>,
     /// Whether the last packets came soon after they were sent. A load that only fills the contender's receive buffer, to be
     /// worked off afterwards, loses nothing either and is still too much.
     pub kept_up: bool,
@@ -112,6 +120,7 @@ pub struct Session {
     generator: Helper,
     receiver: Helper,
     times: PathBuf,
+    lateness: bool,
     next: u64,
 }
 
@@ -128,6 +137,7 @@ impl Session {
         Self::with(case, setting, PRODUCER_PAYLOAD_TYPE, |receiver, ports| {
             let mut worker = Worker::start(program, &contender.arguments, setting.cores.worker, setting.directory)?;
             let scene = scene::set_up(&mut worker, case, ports)?;
+            let () = receiver.ask(&Request::Sources(scene.sources))?;
             let () = receiver.ask(&Request::Keys { mode: case.mode, keys: scene.keys })?;
             let target = |(stream, port)| Target { address: local(port), ssrc: producer_ssrc(stream) };
             Ok((Box::new(worker), scene.ports.into_iter().enumerate().map(target).collect()))
@@ -144,7 +154,7 @@ impl Session {
         let (mut receiver, ports) = receiver(case, setting)?;
         let (subject, targets) = make_ready(&mut receiver, &ports)?;
         let targets = targets.into_iter().map(|target| vec![target]).collect();
-        let generator = generator(case, setting.cores.generator, targets, payload_type)?;
+        let generator = generator(case, setting, setting.cores.generator, targets, payload_type)?;
         Ok(Self::of(case, setting, Some(subject), generator, receiver))
     }
 
@@ -155,7 +165,7 @@ impl Session {
     pub(crate) fn control(case: Case, setting: Setting<'_>) -> Result<Self> {
         let (receiver, ports) = receiver(case, setting)?;
         let targets = control_targets(case.audience, &ports);
-        let generator = generator(case, setting.cores.worker, targets, CONSUMER_PAYLOAD_TYPE)?;
+        let generator = generator(case, setting, setting.cores.worker, targets, CONSUMER_PAYLOAD_TYPE)?;
         Ok(Self::of(case, setting, None, generator, receiver))
     }
 
@@ -167,7 +177,8 @@ impl Session {
         receiver: Helper,
     ) -> Self {
         let times = setting.directory.join("times");
-        Self { case, cores: setting.cores, subject, generator, receiver, times, next: 0 }
+        let lateness = setting.precise;
+        Self { case, cores: setting.cores, subject, generator, receiver, times, lateness, next: 0 }
     }
 
     /// The process that is measured; none for the control.
@@ -190,7 +201,7 @@ impl Session {
         let Checks { check_every, time_every } = checks;
         let () = self.receiver.ask(&Request::Begin { first: self.next, check_every, time_every })?;
         let before = self.usage()?;
-        let load = Load { first: self.next, rate, seconds, times: self.times.clone() };
+        let load = Load { first: self.next, rate, seconds, times: self.times.clone(), lateness: self.lateness };
         let generated: Generated = self.generator.ask(&generator::Request::Load(load))?;
         self.next += generated.packets;
         let loaded = self.usage()?;
@@ -217,6 +228,8 @@ impl Session {
             worker_ns,
             worker_busy: loaded.worker.saturating_sub(before.worker) as f64 / 1e9 / generated.seconds,
             load_busy: load_ns as f64 / 1e9 / generated.seconds,
+            generator_busy: generator as f64 / 1e9 / generated.seconds,
+            late: generated.late,
             on_schedule: generated.seconds < seconds * 1.03 + 0.01 && generated.refused == 0,
             kept_up: lag < seconds * 0.03 + 0.02,
         })
@@ -258,12 +271,20 @@ fn receiver(case: Case, setting: Setting<'_>) -> Result<(Helper, Vec<u16>)> {
         feeds: case.audience.feeds(),
         packet_len: case.traffic.packet_len,
         trains: setting.receive_trains,
+        stamps: setting.precise && !setting.receive_trains,
     })?;
     Ok((receiver, ports))
 }
 
-fn generator(case: Case, core: Core, targets: Vec<Vec<Target>>, payload_type: u8) -> Result<Helper> {
-    let mut generator = Helper::start("generator", core)?;
+fn generator(
+    case: Case,
+    setting: Setting<'_>,
+    core: Core,
+    targets: Vec<Vec<Target>>,
+    payload_type: u8,
+) -> Result<Helper> {
+    let start = if setting.generator_first { Helper::start_first } else { Helper::start };
+    let mut generator = start("generator", core)?;
     let () = generator.ask(&generator::Request::Streams { targets, payload_type, traffic: case.traffic })?;
     Ok(generator)
 }

@@ -36,9 +36,9 @@ impl Latency {
 pub struct Spread {
     /// The median; of an even number, the mean of the middle two.
     pub median: f64,
-    /// The smallest; the lower quartile where it is said to be.
+    /// The smallest; the lower end of the median's interval where it is said to be.
     pub min: f64,
-    /// The greatest; the upper quartile.
+    /// The greatest; the upper end.
     pub max: f64,
 }
 
@@ -62,18 +62,17 @@ impl Spread {
         Some(Self { median, min, max })
     }
 
-    /// The median and, instead of the smallest and the greatest, the quartiles: of many short measurements a few always meet what else
-    /// happens on a machine. Between two values they lie where a straight line from one to the other does. `None` of nothing.
+    /// The median and, instead of the smallest and the greatest, the ends of its 95 % interval: where the median would lie if there were
+    /// endlessly many measurements, 95 times in a hundred at least. It becomes narrower with their number, as quartiles don't. Of the order
+    /// of the values alone: each lies below the true median as likely as above, so that how many do is binomial. Fewer than six values
+    /// are too few for it; then it is from the smallest to the greatest. `None` of nothing.
     #[must_use]
-    pub fn quartiles(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub fn median_interval(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = share * values.len().checked_sub(1)? as f64;
-            let (below, above) = (values.get(place.floor() as usize)?, values.get(place.ceil() as usize)?);
-            Some(below + (above - below) * place.fract())
-        };
-        Some(Self { median: at(0.5)?, min: at(0.25)?, max: at(0.75)? })
+        let outside = outside(values.len());
+        let inside = values.get(outside..values.len().checked_sub(outside)?)?;
+        Self::of(inside.iter().copied())
     }
 
     /// Whether the two have values in common: which one is greater may then be chance.
@@ -81,6 +80,21 @@ impl Spread {
     pub fn overlaps(self, other: Self) -> bool {
         self.min <= other.max && other.min <= self.max
     }
+}
+
+/// How many values at either end lie outside of the median's 95 % interval.
+fn outside(count: usize) -> usize {
+    const EITHER_END: f64 = 0.025;
+    // How likely so many values are below the median, and so many or fewer.
+    let mut exactly = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
+    let mut at_most = exactly;
+    let mut below = 0;
+    while at_most <= EITHER_END && below < count {
+        below += 1;
+        exactly *= (count + 1 - below) as f64 / below as f64;
+        at_most += exactly;
+    }
+    below.saturating_sub(1)
 }
 
 #[cfg(test)]
@@ -100,8 +114,19 @@ mod tests {
         assert_eq!(Spread::of([3.0, 1.0, 9.0]), Some(Spread { median: 3.0, min: 1.0, max: 9.0 }));
         assert_eq!(Spread::of([4.0, 2.0]), Some(Spread { median: 3.0, min: 2.0, max: 4.0 }));
         assert_eq!(Spread::of([]), None);
-        assert_eq!(Spread::quartiles([4.0, 100.0, 1.0, 3.0, 2.0]), Some(Spread { median: 3.0, min: 2.0, max: 4.0 }));
-        assert_eq!(Spread::quartiles([2.0, 4.0]), Some(Spread { median: 3.0, min: 2.5, max: 3.5 }));
-        assert_eq!(Spread::quartiles([]), None);
+    }
+
+    #[test]
+    fn the_median_s_interval_is_that_of_the_binomial_distribution() {
+        // As tables of the sign test have it: from the r-th to the r-th last.
+        for (count, rank) in [(6, 1), (8, 1), (9, 2), (12, 3), (24, 7), (36, 12), (48, 17), (100, 40)] {
+            let values = (1..=count).rev().map(f64::from);
+            let median = f64::from(count + 1) / 2.0;
+            let (min, max) = (f64::from(rank), f64::from(count + 1 - rank));
+            assert_eq!(Spread::median_interval(values), Some(Spread { median, min, max }), "{count} values");
+        }
+        // Five values lie on one side of the median too often.
+        assert_eq!(Spread::median_interval([1.0, 3.0, 2.0]), Spread::of([1.0, 2.0, 3.0]));
+        assert_eq!(Spread::median_interval([]), None);
     }
 }

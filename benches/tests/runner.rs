@@ -209,6 +209,14 @@ fn workers_take_turns_at_the_same_load_and_who_dies_there_has_failed() {
             assert_eq!(outcome["same_load"][condition].as_array().unwrap().len(), turns);
         }
     }
+    // How late the load was is on record beside how long packets took, by the kernel and by the receiver.
+    for turn in one["same_load"]["awake"].as_array().unwrap() {
+        let number = |value: &Value| value.as_f64().unwrap();
+        assert!(number(&turn["latency"]["p50"]) <= number(&turn["latency_read"]["p50"]), "{turn}");
+        assert!(number(&turn["generator_late_us"]) > 0.0 && number(&turn["generator_busy"]) < 0.95, "{turn}");
+        assert_eq!(turn["strays"], 0);
+    }
+    assert!(table.contains("had left the generator") && !table.contains("Passed over"), "{table}");
     // All get the same packets.
     let sent = |outcome: &Value| -> Vec<u64> {
         let turns = outcome["same_load"]["awake"].as_array().unwrap().iter();
@@ -229,7 +237,7 @@ fn workers_take_turns_at_the_same_load_and_who_dies_there_has_failed() {
 }
 
 #[test]
-fn without_chrt_the_report_says_that_cores_may_sleep() {
+fn without_chrt_the_report_says_that_cores_may_sleep_and_the_generator_may_be_kept_waiting() {
     let (good, results) = (Script::new("alone"), Results::new("without-chrt"));
     // The two workers need no program to be found.
     let result = Command::new(env!("CARGO_BIN_EXE_bench-forward"))
@@ -244,6 +252,7 @@ fn without_chrt_the_report_says_that_cores_may_sleep() {
         table.contains("Not measured: latency with cores that are kept awake") && table.contains("util-linux"),
         "{table}"
     );
+    assert!(table.contains("Not measured: latency with a generator that nothing keeps from its core"), "{table}");
     let report = results.read();
     let figures = &report["outcomes"][0]["summary"]["same_load"];
     assert!(figures["awake"].is_null() && figures["asleep"]["p99"]["median"].as_f64().unwrap() > 0.0);
@@ -287,7 +296,7 @@ fn forwarder() {
     };
     send(json!({ "event": "running", "targetId": std::process::id() }));
 
-    let mut sockets: HashMap<String, UdpSocket> = HashMap::new();
+    let mut sockets: HashMap<String, Arc<UdpSocket>> = HashMap::new();
     let consumers: Arc<Mutex<HashMap<String, Vec<Consumer>>>> = Arc::default();
     let mut ports: HashMap<String, SocketAddr> = HashMap::new();
     let mut length = [0; 4];
@@ -302,7 +311,7 @@ fn forwarder() {
             "router.createPlainTransport" => {
                 let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
                 answer = json!({ "tuple": { "localPort": socket.local_addr().unwrap().port() } });
-                sockets.insert(data["transportId"].as_str().unwrap().to_owned(), socket);
+                sockets.insert(data["transportId"].as_str().unwrap().to_owned(), Arc::new(socket));
             }
             "transport.connect" => {
                 let port = data["port"].as_u64().unwrap() as u16;
@@ -322,7 +331,8 @@ fn forwarder() {
                 }
                 let ssrc = data["rtpParameters"]["encodings"][0]["ssrc"].as_u64().unwrap() as u32;
                 let producer = data["producerId"].as_str().unwrap().to_owned();
-                consumers.lock().unwrap().entry(producer).or_default().push((ports[handler], ssrc));
+                let consumer = (sockets[handler].clone(), ports[handler], ssrc);
+                consumers.lock().unwrap().entry(producer).or_default().push(consumer);
             }
             _ => {}
         }
@@ -332,7 +342,8 @@ fn forwarder() {
     std::process::exit(0);
 }
 
-type Consumer = (SocketAddr, u32);
+/// From where, where to, and as what.
+type Consumer = (Arc<UdpSocket>, SocketAddr, u32);
 
 fn forward(ingress: &UdpSocket, consumers: &Mutex<HashMap<String, Vec<Consumer>>>, producer: &str, fault: &str) {
     let mut packet = [0; 2_000];
@@ -352,17 +363,17 @@ fn forward(ingress: &UdpSocket, consumers: &Mutex<HashMap<String, Vec<Consumer>>
         {
             std::process::exit(3);
         }
-        for (address, ssrc) in mine.iter() {
+        for (socket, address, ssrc) in mine.iter() {
             rtp::set_ssrc(packet, *ssrc);
             match (fault, count) {
                 ("loses", 20) => continue,
                 ("damages", 20) => packet[500] ^= 1,
-                ("repeats", 20) => _ = ingress.send_to(packet, address).unwrap(),
+                ("repeats", 20) => _ = socket.send_to(packet, address).unwrap(),
                 ("shortens", 20) => packet = &mut packet[..60],
                 ("dies", 20) => std::process::exit(3),
                 _ => {}
             }
-            ingress.send_to(packet, address).unwrap();
+            socket.send_to(packet, address).unwrap();
         }
     }
 }

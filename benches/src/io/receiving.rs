@@ -139,7 +139,7 @@ impl Sink {
         let (process, generator) = (self.forwarder.id(), self.generator.id());
         let port = self.forwarder.address().port();
         let before = (cpu_ns(process)?, cpu_ns(generator)?, queue(port)?.dropped);
-        let load = Load { first: self.next, rate, seconds, times: self.times.clone() };
+        let load = Load { first: self.next, rate, seconds, times: self.times.clone(), lateness: false };
         let generated: Generated = self.generator.ask(&generator::Request::Load(load))?;
         self.next += generated.packets;
         let busy = cpu_ns(process)?.saturating_sub(before.0) as f64 / 1e9 / generated.seconds;

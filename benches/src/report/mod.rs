@@ -215,7 +215,19 @@ impl Report {
     /// The file isn't there, or no such results.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} has no results of bench-forward", path.display()))
+        let report: Self = serde_json::from_slice(&text)
+            .with_context(|| format!("{} has no results of bench-forward", path.display()))?;
+        Ok(report.summarised())
+    }
+
+    /// With medians and intervals of the turns as they are made now: older results have others.
+    fn summarised(mut self) -> Self {
+        for outcome in &mut self.outcomes {
+            if let (Some(summary), Some(same_load)) = (&mut outcome.summary, &outcome.same_load) {
+                summary.same_load = Some(same_load.summary());
+            }
+        }
+        self
     }
 
     /// Takes over what an earlier run has measured of other cases, or of other contenders.
@@ -315,6 +327,7 @@ pub(crate) mod tests {
             memory_idle: None,
             memory: None,
             packets_checked: 1,
+            strays: 0,
         }
     }
 

@@ -30,6 +30,7 @@ impl Report {
             self.write_kind(&mut text, kind);
         }
         self.write_losses(&mut text);
+        self.write_load(&mut text);
         text += &compare::behind(self);
         for absent in &self.absent {
             let _ = write!(text, "\nNot measured: {absent}.\n");
@@ -55,6 +56,43 @@ impl Report {
                 let _ = write!(
                     text,
                     "\nLost packets at the same load: {}, {}, in {lossy} of {turns} turns with cores {condition}.\n",
+                    outcome.contender, outcome.case
+                );
+            }
+        }
+    }
+
+    /// What is to be known of the load: how late it was at the same load, and what came to the receivers from elsewhere.
+    fn write_load(&self, text: &mut String) {
+        // Writing to a String doesn't fail.
+        let figures = |outcome: &Outcome| {
+            let same_load = outcome.summary.as_ref().and_then(|summary| summary.same_load.clone());
+            same_load.map_or([None, None], |same_load| [same_load.awake, same_load.asleep]).into_iter().flatten()
+        };
+        let late = self.outcomes.iter().flat_map(figures).filter_map(|figures| figures.generator_late_us);
+        if let Some(late) = late.map(|late| late.median).reduce(f64::max) {
+            let _ = write!(
+                text,
+                "\nAt the same load 99 % of the packets had left the generator {late:.0} µs after they were due or earlier (the median of \
+                 turns, in the case where it is the greatest; what sending a burst takes is in it).\n"
+            );
+        }
+        for outcome in &self.outcomes {
+            let off: usize = figures(outcome).map(|figures| figures.off_schedule).sum();
+            if off > 0 {
+                let turns: usize = figures(outcome).map(|figures| figures.turns).sum();
+                let _ = write!(
+                    text,
+                    "\nThe generator was late at the same load: {}, {}, in {off} of {turns} turns.\n",
+                    outcome.contender, outcome.case
+                );
+            }
+            let turns = outcome.same_load.iter().flat_map(|same_load| same_load.awake.iter().chain(&same_load.asleep));
+            let strays: u64 = outcome.runs.iter().map(|run| run.strays).chain(turns.map(|turn| turn.strays)).sum();
+            if strays > 0 {
+                let _ = write!(
+                    text,
+                    "\nPassed over: {}, {}: {strays} datagrams that came to receivers from elsewhere than the worker.\n",
                     outcome.contender, outcome.case
                 );
             }
@@ -147,10 +185,17 @@ fn none() -> String {
 /// What the columns of the same load are.
 fn about_same_load(schedule: Schedule) -> String {
     format!(
-        " The same load is half of the lowest saturation of all workers, for each in {} turns of {} s that alternate: the median of the \
-         turns' p99, the quartiles in brackets, with cores that are kept awake, and, in the next column, with cores that may sleep; and the \
+        " The same load is half of the lowest saturation of all workers, for each in {} turns of {} s that alternate{}: the median of the \
+         turns' p99, its 95 % interval in brackets, with cores that are kept awake, and, in the next column, with cores that may sleep; and the \
          memory after {} s of it without a break.",
-        schedule.turns, schedule.seconds, schedule.warm_up
+        schedule.turns,
+        schedule.seconds,
+        if schedule.most > schedule.turns {
+            format!(", and up to {} where two programs' intervals overlap", schedule.most)
+        } else {
+            String::new()
+        },
+        schedule.warm_up
     )
 }
 
@@ -206,6 +251,7 @@ fn cells(outcome: &Outcome, reference: Option<&Summary>, limits: Limits) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Run;
     use crate::report::tests::{CASE, report, run};
     use crate::same_load::SameLoad;
     use crate::same_load::tests::turn;
@@ -243,7 +289,7 @@ mod tests {
         bad.add_same_load(Err("at the same load: the worker has ended".to_owned()));
         let report = report(vec![good, bad]);
         let table = report.markdown();
-        assert!(table.contains("| 20 (15–25) | 400 (350–450) | – | –, 30 |"), "{table}");
+        assert!(table.contains("| 20 (10–30) | 400 (300–500) | – | –, 30 |"), "{table}");
         assert!(
             table.contains("in 2 of 3 turns with cores kept awake") && !table.contains("cores that may sleep.\n\nLost"),
             "{table}"
@@ -254,6 +300,38 @@ mod tests {
         // As it is written and read again.
         let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
         assert_eq!(again.markdown(), table);
+    }
+
+    #[test]
+    fn what_was_wrong_with_the_load_is_said() {
+        let mut good = Outcome::new("good".to_owned(), CASE, vec![Ok(Run { strays: 2, ..run(200e3) })], None);
+        let mut disturbed = same_load(&[(10.0, 0), (20.0, 0)], &[(300.0, 0)]);
+        (disturbed.awake[0].on_schedule, disturbed.asleep[0].strays) = (false, 3);
+        disturbed.asleep[0].generator_late_us = Some(400.0);
+        good.add_same_load(Ok(disturbed));
+        let mut table = report(vec![good]).markdown();
+        for sentence in [
+            "99 % of the packets had left the generator 400 µs after they were due",
+            "The generator was late at the same load: good, 1 to 10, plain, even, in 1 of 3 turns.",
+            "Passed over: good, 1 to 10, plain, even: 5 datagrams that came",
+        ] {
+            assert!(table.contains(sentence), "{table}");
+        }
+        let mut good = Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None);
+        good.add_same_load(Ok(same_load(&[(10.0, 0), (20.0, 0)], &[(300.0, 0)])));
+        table = report(vec![good]).markdown();
+        assert!(!table.contains("The generator was late") && !table.contains("Passed over"), "{table}");
+    }
+
+    #[test]
+    fn older_results_get_the_intervals_of_today() {
+        let mut good = Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None);
+        good.add_same_load(Ok(same_load(&[(10.0, 0), (20.0, 0), (30.0, 0)], &[])));
+        let mut old = report(vec![good]);
+        let figures = old.outcomes[0].summary.as_mut().unwrap().same_load.as_mut().unwrap().awake.as_mut().unwrap();
+        figures.p99 = Spread { median: 20.0, min: 15.0, max: 25.0 };
+        assert!(old.markdown().contains("| 20 (15–25) |"));
+        assert!(old.summarised().markdown().contains("| 20 (10–30) |"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::send::{self, SendPath, Sent};
 use crate::fd::{cvt, cvt_len, get_option, retry, set_option};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// How to open a [`UdpSocket`].
 #[derive(Debug, Clone, Copy)]
@@ -314,6 +314,12 @@ impl UdpSocket {
         let truncated = header.msg_flags & libc::MSG_TRUNC != 0;
         self.counters.truncated += u64::from(truncated);
         batch.accept(remote, len, control.gro_segment(header.msg_controllen), truncated);
+    }
+}
+
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
