@@ -137,11 +137,6 @@ impl Worker {
         {
             self.output.notify(&producer.id, Event::VideoOrientationChange(orientation));
         }
-        if let Some(stored) = producer.streams.get_mut(found.stream).and_then(|stream| stream.stored.as_mut()) {
-            stored.insert(now, packet.header.sequence_number, packet.header.timestamp, packet.bytes(datagram));
-            // Of many streams no cache holds what they keep. The next packet needs not wait for its place, though.
-            prefetch_bytes(stored.next_place(packet.header.packet_len()));
-        }
         packet.stream = found.stream;
         packet.epoch = producer.streams.get(found.stream).map_or(0, RecvStream::epoch);
         if producer.rtp_type != RtpType::Simple
@@ -159,6 +154,17 @@ impl Worker {
         {
             self.observe_level(now, index, level);
         }
+        self.keep(now, index, found.stream, &packet, datagram);
+    }
+
+    /// Keeps a copy of a packet for retransmission, as the last thing that is done with it: of many streams no cache holds what they
+    /// keep, and until such memory has come the processor completes nothing that is written after it.
+    fn keep(&mut self, now: Instant, index: usize, stream: usize, packet: &Packet, datagram: &[u8]) {
+        let stream = self.producers[index].streams.get_mut(stream);
+        let Some(stored) = stream.and_then(|stream| stream.stored.as_mut()) else { return };
+        stored.insert(now, packet.header.sequence_number, packet.header.timestamp, packet.bytes(datagram));
+        // The next packet needs not wait for its place.
+        prefetch_bytes(stored.next_place(now, packet.header.packet_len()));
     }
 
     /// Does what a producer's streams want: asks for missing packets and for key frames, and tells scores.
