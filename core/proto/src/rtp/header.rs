@@ -88,6 +88,8 @@ pub struct Header {
 
 impl Header {
     /// Parses and checks the header of a (decrypted) packet.
+    // Returned through memory, a header would be read in larger pieces than it was written in, and the processor would wait for that.
+    #[inline(always)]
     pub fn parse(packet: &[u8]) -> Result<Header, RtpError> {
         let len = packet.len();
         let Some((fixed, _)) = packet.split_first_chunk::<FIXED_HEADER_LEN>() else {

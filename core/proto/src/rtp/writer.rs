@@ -36,7 +36,7 @@ pub enum WriteError {
 }
 
 /// The fields of the fixed header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FixedHeader {
     /// The marker bit.
     pub marker: bool,

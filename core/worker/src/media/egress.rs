@@ -6,7 +6,7 @@ use sfu_proto::rtp::AbsSendTime;
 use sfu_reactor::prefetch::prefetch;
 use sfu_reactor::udp::RecvBatch;
 
-use super::train::{Input, Sink, Totals, Train};
+use super::train::{Input, Sink, Totals, Train, Written};
 use super::{Pending, Source};
 use crate::transport::Transport;
 use crate::worker::Worker;
@@ -119,6 +119,7 @@ impl Worker {
                 len: 0,
                 lengths: &mut media.lengths,
                 scratch: &mut media.scratch,
+                last: Written::default(),
                 totals: Totals::default(),
             };
             for Pending { consumer: consumer_index, source } in &pending {
@@ -151,8 +152,7 @@ impl Worker {
                                 };
                                 (own, train.push_new(stream, sequence_number, &input))
                             };
-                            let sent =
-                                sent.map(|sent| (sent, consumer.content_of(producer, packet, &media.infos, batch)));
+                            let sent = sent.map(|()| consumer.content_of(producer, packet, &media.infos, batch));
                             train.follow(clock, output, consumer, own, sent);
                         }
                         consumer.offered = producer.queue.end();

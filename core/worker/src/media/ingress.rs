@@ -88,9 +88,13 @@ impl Worker {
         };
         let packet = datagram.get(..len)?;
         // Before anything is learnt from it.
-        let header = Header::parse(packet)
-            .inspect_err(|error| crate::warn!(Rtp, "RTP from {} ignored: {error}", path.remote))
-            .ok()?;
+        let header = match Header::parse(packet) {
+            Ok(header) => header,
+            Err(error) => {
+                crate::warn!(Rtp, "RTP from {} ignored: {error}", path.remote);
+                return None;
+            }
+        };
         if !self.is_from_peer(now, index, path, false) {
             return None;
         }

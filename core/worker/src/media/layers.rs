@@ -10,7 +10,7 @@ use sfu_proto::layers::{Forwarder, Input as Described, Layers, Output, Released,
 use sfu_proto::rtp::{ExtensionKind, ExtensionSpans, Header, Origin};
 
 use super::recv_stream::RecvStream;
-use super::train::{Input, Train, Written};
+use super::train::{Input, Train};
 use super::{Packet, StoredPacket};
 use crate::consumer::Consumer;
 use crate::producer::Producer;
@@ -225,7 +225,7 @@ impl Train<'_> {
         info: &PayloadInfo,
         output: &Output,
         datagram: &mut [u8],
-    ) -> Option<Written> {
+    ) -> Option<()> {
         let sent = &mut consumer.stream;
         let Output { sequence_number, rewrite } = *output;
         let parser = producer.streams.get(packet.stream)?.dependencies();

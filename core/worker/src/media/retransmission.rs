@@ -8,7 +8,7 @@ use sfu_proto::rtp::{ExtensionSpans, Header, Origin, parse_extensions};
 
 use super::send_stream::SendStream;
 use super::trace::Content;
-use super::train::{Input, Outgoing, Train, Written};
+use super::train::{Input, Outgoing, Train};
 use super::{Pending, Source, StoredPacket};
 use crate::consumer::Consumer;
 use crate::producer::Producer;
@@ -113,7 +113,7 @@ impl Train<'_> {
         consumer: &mut Consumer,
         producer: &Producer,
         packet: &StoredPacket,
-    ) -> Option<(Written, Content)> {
+    ) -> Option<Content> {
         let StoredPacket { stream: own, origin, sequence_number, is_new } = *packet;
         let (index, epoch) = consumer.origin(own, origin.source)?;
         let stream = producer.streams.get(index)?;
@@ -132,29 +132,26 @@ impl Train<'_> {
         let may_be_forgotten =
             consumer.layers.as_ref().is_some_and(|layered| layered.has_spatial_layers_in_one_stream());
         let sender = consumer.stream_mut(own)?;
-        let written = match is_new {
+        match is_new {
             true => self.push_first(sender, sequence_number, &input, true)?,
             false => self.push_again(sender, sequence_number, &input)?,
-        };
+        }
         let has_own_number = !is_new && sender.rtx_ssrc().is_some();
         if may_be_forgotten
             && has_own_number
-            && let (Some(bandwidth), Some(number)) = (&mut self.bandwidth, written.transport_sequence)
+            && let (Some(bandwidth), Some(number)) = (&mut self.bandwidth, self.last.transport_sequence)
         {
             bandwidth.repeats.handle_sent(number, sender.ssrc(), sequence_number);
         }
-        let content = match has_trace {
-            true => {
-                let is_key_frame = stream.begins_key_frame(header, extensions, stored.bytes);
-                Content::new(is_key_frame, &stream.peek(header, extensions, stored.bytes))
-            }
-            false => Content::default(),
-        };
-        Some((written, content))
+        if !has_trace {
+            return Some(Content::default());
+        }
+        let is_key_frame = stream.begins_key_frame(header, extensions, stored.bytes);
+        Some(Content::new(is_key_frame, &stream.peek(header, extensions, stored.bytes)))
     }
 
     /// Writes a packet again: on the retransmission stream, or as it was to the byte.
-    fn push_again(&mut self, stream: &mut SendStream, sequence_number: u16, input: &Input<'_>) -> Option<Written> {
+    fn push_again(&mut self, stream: &mut SendStream, sequence_number: u16, input: &Input<'_>) -> Option<()> {
         let (rtx, stamps) = match stream.next_rtx() {
             Some(rtx) => (Some(rtx), self.stamps(stream)),
             None => (None, stream.recall(sequence_number)?),

@@ -79,6 +79,10 @@ pub(super) struct Outgoing {
 }
 
 /// A packet as it has been written.
+///
+/// It stays where it is written, in the train: whoever wants to know looks there. Passed on as a value it would be copied at once,
+/// in larger pieces than it was written in, for which the processor waits until all that was written before has reached the cache.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Written {
     /// Its fixed header.
     pub header: FixedHeader,
@@ -91,6 +95,7 @@ pub(super) struct Written {
     /// Its length in the send buffer, in bytes.
     len: usize,
 }
+
 /// What was written and what became of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Totals {
@@ -125,17 +130,14 @@ pub(super) struct Train<'a> {
     pub(super) len: usize,
     pub(super) lengths: &'a mut Vec<u16>,
     pub(super) scratch: &'a mut Vec<u8>,
+    /// The packet that was written last.
+    pub(super) last: Written,
     pub(super) totals: Totals,
 }
 
 impl Train<'_> {
-    /// Writes a packet that has come just now.
-    pub(super) fn push_new(
-        &mut self,
-        stream: &mut SendStream,
-        sequence_number: u16,
-        input: &Input<'_>,
-    ) -> Option<Written> {
+    /// Writes a packet that has come just now. `None` if that can't be done, here as in the others.
+    pub(super) fn push_new(&mut self, stream: &mut SendStream, sequence_number: u16, input: &Input<'_>) -> Option<()> {
         self.push_first(stream, sequence_number, input, false)
     }
 
@@ -146,13 +148,13 @@ impl Train<'_> {
         sequence_number: u16,
         input: &Input<'_>,
         is_stored: bool,
-    ) -> Option<Written> {
+    ) -> Option<()> {
         let stamps = self.stamps(stream);
         let outgoing = Outgoing { sequence_number, rtx: None, is_again: false, is_stored, stamps };
-        let written = self.push(stream, input, outgoing)?;
+        self.push(stream, input, outgoing)?;
         stream.remember(sequence_number, stamps);
-        stream.sent.handle_packet(self.now, input.timestamp(), written.len, input.header.payload_len());
-        Some(written)
+        stream.sent.handle_packet(self.now, input.timestamp(), self.last.len, input.header.payload_len());
+        Some(())
     }
 
     /// The stamps of the next packet.
@@ -171,12 +173,12 @@ impl Train<'_> {
         output: &mut Output,
         consumer: &Consumer,
         own: u8,
-        sent: Option<(Written, Content)>,
+        sent: Option<Content>,
     ) {
-        if let Some((written, content)) = sent
+        if let Some(content) = sent
             && !consumer.trace.is_empty()
         {
-            Worker::trace_sent(clock, output, self.now, consumer, own, &written, &content);
+            Worker::trace_sent(clock, output, self.now, consumer, own, &self.last, &content);
         }
         if matches!(self.sink, Sink::Library) && !self.written().is_empty() {
             output.notify_with_payload(&consumer.id, PayloadEvent::Rtp, self.written());
@@ -184,12 +186,14 @@ impl Train<'_> {
         }
     }
 
-    pub(super) fn push(&mut self, stream: &SendStream, input: &Input<'_>, outgoing: Outgoing) -> Option<Written> {
+    /// Writes a packet.
+    pub(super) fn push(&mut self, stream: &SendStream, input: &Input<'_>, outgoing: Outgoing) -> Option<()> {
         if self.len + MAX_PACKET.max(input.bytes.len() + MAX_GROWTH) > self.buffer.len() {
             self.send();
         }
         let slot = self.buffer.get_mut(self.len..)?;
-        let written = write(slot, self.scratch, self.protection, stream, input, outgoing)?;
+        write(slot, self.scratch, self.protection, stream, input, outgoing, &mut self.last)?;
+        let written = &self.last;
         self.lengths.push(u16::try_from(written.len).ok()?);
         self.len += written.len;
         let total = if outgoing.rtx.is_some() { &mut self.totals.rtx_bytes } else { &mut self.totals.rtp_bytes };
@@ -202,7 +206,7 @@ impl Train<'_> {
                 None => estimator.handle_sent_unnumbered(self.now, written.plain_len),
             }
         }
-        Some(written)
+        Some(())
     }
 
     /// Sends to the peer what has been written.
@@ -236,7 +240,8 @@ fn write(
     stream: &SendStream,
     input: &Input<'_>,
     outgoing: Outgoing,
-) -> Option<Written> {
+    written: &mut Written,
+) -> Option<()> {
     let header = match outgoing.rtx {
         Some(rtx) => FixedHeader {
             marker: input.marker(),
@@ -299,15 +304,10 @@ fn write(
             }
         },
     };
-    Some(Written {
-        header,
-        plain_len,
-        payload_len: payload.len() - padding_len,
-        transport_sequence: stream
-            .has_transport_sequence()
-            .then(|| u16::from_be_bytes(outgoing.stamps.transport_sequence)),
-        len,
-    })
+    let transport_sequence =
+        stream.has_transport_sequence().then(|| u16::from_be_bytes(outgoing.stamps.transport_sequence));
+    *written = Written { header, plain_len, payload_len: payload.len() - padding_len, transport_sequence, len };
+    Some(())
 }
 
 fn write_header(
