@@ -313,9 +313,9 @@ impl Consumer {
 mod tests {
     use super::*;
 
-    /// There are many of them, and the media path walks them all.
+    /// There are many of them, and the media path walks them all. One that has forwarded every packet so far owns nothing beside.
     #[test]
     fn it_is_small() {
-        assert!(size_of::<Consumer>() <= 704, "{}", size_of::<Consumer>());
+        assert!(size_of::<Consumer>() <= 736, "{}", size_of::<Consumer>());
     }
 }

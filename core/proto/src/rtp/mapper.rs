@@ -23,8 +23,11 @@ pub struct Origin {
 /// number finds the [`Origin`]. Memory is bounded and grows only with drops; a packet costs a look at the newest range.
 #[derive(Clone, Debug)]
 pub struct SequenceMapper {
-    /// Sorted by `output`, and those of the current input also by `input`.
-    segments: VecDeque<Segment>,
+    /// Sorted by `output`, and those of the current input also by `input`. The last of them lies here: most packets need no other, and
+    /// who maps for many consumers waits for each place in memory.
+    newest: Option<Segment>,
+    /// Those before it.
+    older: VecDeque<Segment>,
     /// How many segments at the end belong to the current input.
     current: usize,
     input: ExtendedSequence,
@@ -50,7 +53,8 @@ impl SequenceMapper {
     /// A mapper whose first output will be `first_output`. Nothing maps before the first [`sync`](Self::sync).
     pub fn new(first_output: u16) -> SequenceMapper {
         SequenceMapper {
-            segments: VecDeque::new(),
+            newest: None,
+            older: VecDeque::new(),
             current: 0,
             input: ExtendedSequence::new(),
             // Room below, so that outputs and their predecessors never turn negative.
@@ -70,12 +74,15 @@ impl SequenceMapper {
     /// The output number for a packet that is sent, or `None` if it was dropped, is older than the last sync, or is
     /// older than what is remembered.
     pub fn input(&mut self, sequence_number: u16) -> Option<u16> {
-        if self.current == 0 {
-            return None;
-        }
+        let newest = self.newest.filter(|_| self.current > 0)?;
         let input = self.input.unwrap(sequence_number);
-        let mut next_output = i64::MAX;
-        for segment in self.segments.iter().rev().take(self.current) {
+        if input >= newest.input {
+            let output = newest.map(input);
+            self.max_output = self.max_output.max(output);
+            return Some(output as u16);
+        }
+        let mut next_output = newest.output;
+        for segment in self.older.iter().rev().take(self.current - 1) {
             if input >= segment.input {
                 let output = segment.map(input);
                 // At or past the next segment's first output: it lies in the range that was dropped between them.
@@ -92,7 +99,7 @@ impl SequenceMapper {
 
     /// Leaves a packet out. Without effect if a newer one was mapped or dropped already: its number then stays a hole.
     pub fn drop(&mut self, sequence_number: u16) {
-        let Some(&last) = self.segments.back().filter(|_| self.current > 0) else {
+        let Some(last) = self.newest.filter(|_| self.current > 0) else {
             return;
         };
         let highest = self.input.highest();
@@ -105,9 +112,7 @@ impl SequenceMapper {
         self.input.unwrap(sequence_number);
         let next = Segment { input: input + 1, output: last.map(input), source: last.source };
         if input == last.input && self.max_output < last.output {
-            if let Some(segment) = self.segments.back_mut() {
-                *segment = next;
-            }
+            self.newest = Some(next);
         } else if input > last.input {
             self.push(next);
         }
@@ -119,8 +124,11 @@ impl SequenceMapper {
         if output > self.max_output {
             return None;
         }
-        let after = self.segments.partition_point(|segment| segment.output <= output);
-        let segment = self.segments.get(after.checked_sub(1)?)?;
+        let in_older = || {
+            let after = self.older.partition_point(|segment| segment.output <= output);
+            self.older.get(after.checked_sub(1)?).copied()
+        };
+        let segment = self.newest.filter(|newest| newest.output <= output).or_else(in_older)?;
         let input = segment.input + (output - segment.output);
         Some(Origin { source: segment.source, sequence_number: input as u16 })
     }
@@ -132,15 +140,15 @@ impl SequenceMapper {
 
     fn push(&mut self, segment: Segment) {
         // A segment from which nothing was sent is replaced: outputs stay strictly increasing.
-        while self.segments.back().is_some_and(|last| last.output >= segment.output) {
-            self.segments.pop_back();
+        while self.newest.is_some_and(|newest| newest.output >= segment.output) {
+            self.newest = self.older.pop_back();
             self.current = self.current.saturating_sub(1);
         }
-        if self.segments.len() == MAX_SEGMENTS {
-            self.segments.pop_front();
+        if self.older.len() == MAX_SEGMENTS - 1 {
+            self.older.pop_front();
         }
-        self.segments.push_back(segment);
-        self.current = (self.current + 1).min(self.segments.len());
+        self.older.extend(self.newest.replace(segment));
+        self.current = (self.current + 1).min(self.older.len() + 1);
     }
 }
 
@@ -219,7 +227,7 @@ mod tests {
                 _ => mapper.drop(index as u16),
             }
         }
-        assert_eq!(mapper.segments.len(), MAX_SEGMENTS);
+        assert_eq!(mapper.older.len() + 1, MAX_SEGMENTS);
         let last = mapper.max_output();
         let origin = mapper.to_input(last.wrapping_sub(400)).unwrap();
         assert_eq!(origin.sequence_number, (199_998u32 - 800) as u16);

@@ -20,8 +20,8 @@ pub struct RateCounter {
     slots: [u32; SLOTS + 1],
     /// In nanoseconds; less than a second.
     slot_len: u32,
-    /// Start of the newest slot.
-    newest_start: Option<Instant>,
+    /// End of the newest slot: until then a packet takes a comparison and no subtraction.
+    newest_end: Option<Instant>,
     newest: usize,
     packets: u64,
     bytes: u64,
@@ -39,7 +39,7 @@ impl RateCounter {
         RateCounter {
             slots: [0; SLOTS + 1],
             slot_len: (window / SLOTS as u32).subsec_nanos(),
-            newest_start: None,
+            newest_end: None,
             newest: 0,
             packets: 0,
             bytes: 0,
@@ -48,10 +48,9 @@ impl RateCounter {
 
     /// Counts one packet of `bytes`.
     pub fn add(&mut self, now: Instant, bytes: usize) {
-        if self.newest_start.is_none() {
-            self.newest_start = Some(now);
+        if self.newest_end.is_none_or(|end| now >= end) {
+            self.advance(now);
         }
-        self.advance(now);
         self.packets += 1;
         self.bytes += bytes as u64;
         if let Some(slot) = self.slots.get_mut(self.newest) {
@@ -61,10 +60,12 @@ impl RateCounter {
 
     /// The rate over the window that ends now, in bit/s.
     pub fn bitrate(&mut self, now: Instant) -> u64 {
-        self.advance(now);
-        let Some(start) = self.newest_start else { return 0 };
+        if self.newest_end.is_none() {
+            return 0;
+        }
+        let end = self.advance(now);
         let slot_len = u128::from(self.slot_len);
-        let covered = slot_len.saturating_sub(now.saturating_duration_since(start).as_nanos());
+        let covered = end.saturating_duration_since(now).as_nanos().min(slot_len);
         let total: u64 = self.slots.iter().map(|slot| u64::from(*slot)).sum();
         let oldest = self.slots[(self.newest + 1) % self.slots.len()];
         let bytes_by_time = u128::from(total - u64::from(oldest)) * slot_len + u128::from(oldest) * covered;
@@ -81,25 +82,30 @@ impl RateCounter {
         self.bytes
     }
 
-    /// Makes the slot of `now` the newest and empties those passed on the way.
-    fn advance(&mut self, now: Instant) {
-        let Some(start) = self.newest_start else { return };
-        let elapsed = now.saturating_duration_since(start);
-        if elapsed.as_secs() == 0 && elapsed.subsec_nanos() < self.slot_len {
-            return;
-        }
-        let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        let steps = elapsed / u64::from(self.slot_len);
-        if steps > SLOTS as u64 {
-            self.slots = [0; SLOTS + 1];
-            self.newest_start = Some(now);
-            return;
-        }
-        for _ in 0..steps {
-            self.newest = (self.newest + 1) % self.slots.len();
-            self.slots[self.newest] = 0;
-        }
-        self.newest_start = Some(start + Duration::from_nanos(u64::from(self.slot_len) * steps));
+    /// Makes the slot of `now` the newest, empties those passed on the way, and returns its end. The first slot begins with the
+    /// first packet.
+    fn advance(&mut self, now: Instant) -> Instant {
+        let slot_len = Duration::from_nanos(u64::from(self.slot_len));
+        let end = match self.newest_end {
+            Some(end) if now < end => return end,
+            Some(end) => {
+                let late = u64::try_from(now.saturating_duration_since(end).as_nanos()).unwrap_or(u64::MAX);
+                let steps = late / u64::from(self.slot_len) + 1;
+                if steps <= SLOTS as u64 {
+                    for _ in 0..steps {
+                        self.newest = (self.newest + 1) % self.slots.len();
+                        self.slots[self.newest] = 0;
+                    }
+                    end + Duration::from_nanos(u64::from(self.slot_len) * steps)
+                } else {
+                    self.slots = [0; SLOTS + 1];
+                    now + slot_len
+                }
+            }
+            None => now + slot_len,
+        };
+        self.newest_end = Some(end);
+        end
     }
 }
 
