@@ -31,7 +31,7 @@ pub const fn mapped_ssrc(stream: usize) -> u32 {
 const TICKS: u32 = 4;
 
 /// How packets leave the worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// As plain RTP.

@@ -171,15 +171,19 @@ impl Report {
         outcome?.summary.as_ref()
     }
 
-    /// Each case once, in the order in which they were run.
+    /// Each case once: kinds of traffic in the order in which they were run, and the cases of each by mode and by the number of
+    /// receivers, whenever they were added.
     #[must_use]
     pub fn cases(&self) -> Vec<Case> {
-        let mut cases = Vec::new();
+        let mut cases: Vec<Case> = Vec::new();
         for outcome in &self.outcomes {
             if !cases.contains(&outcome.case) {
                 cases.push(outcome.case);
             }
         }
+        let kinds: Vec<&str> = cases.iter().map(Case::kind).collect();
+        let place = |case: &Case| kinds.iter().position(|kind| *kind == case.kind());
+        cases.sort_by_key(|case| (place(case), case.mode, case.audience.sockets()));
         cases
     }
 
@@ -350,6 +354,20 @@ pub(crate) mod tests {
             })
             .collect();
         assert_eq!(all, [("good", 10, 1e3), ("bad", 10, 2e3), ("good", 50, 30e3), ("bad", 50, 40e3)]);
+    }
+
+    #[test]
+    fn cases_that_were_added_stand_where_they_belong() {
+        let case = |consumers, mode, pattern| Case::one_to(consumers, mode, pattern);
+        let (even, burst) = (Pattern::Even, Pattern::Burst);
+        let run = [
+            case(50, Mode::AesGcm, even),
+            case(1, Mode::Plain, burst),
+            case(200, Mode::Plain, even),
+            case(50, Mode::Plain, even),
+        ];
+        let outcome = |case| Outcome::new("good".to_owned(), case, vec![Ok(self::run(1e3))], None);
+        assert_eq!(report(run.map(outcome).into()).cases(), [run[3], run[2], run[0], run[1]]);
     }
 
     #[test]
