@@ -313,7 +313,8 @@ impl Consumer {
 mod tests {
     use super::*;
 
-    /// There are many of them, and the media path walks them all. One that has forwarded every packet so far owns nothing beside.
+    /// There are many of them, and the media path walks them all. The numbering of one that has forwarded every packet so
+    /// far is a part of it, and owns nothing beside.
     #[test]
     fn it_is_small() {
         assert!(size_of::<Consumer>() <= 736, "{}", size_of::<Consumer>());

@@ -28,7 +28,7 @@ pub struct SequenceMapper {
     newest: Option<Segment>,
     /// Those before it.
     older: VecDeque<Segment>,
-    /// How many segments at the end belong to the current input.
+    /// How many segments at the end belong to the current input: the newest always does.
     current: usize,
     input: ExtendedSequence,
     /// The highest output number so far, unwrapped.
@@ -74,7 +74,7 @@ impl SequenceMapper {
     /// The output number for a packet that is sent, or `None` if it was dropped, is older than the last sync, or is
     /// older than what is remembered.
     pub fn input(&mut self, sequence_number: u16) -> Option<u16> {
-        let newest = self.newest.filter(|_| self.current > 0)?;
+        let newest = self.newest?;
         let input = self.input.unwrap(sequence_number);
         if input >= newest.input {
             let output = newest.map(input);
@@ -99,9 +99,7 @@ impl SequenceMapper {
 
     /// Leaves a packet out. Without effect if a newer one was mapped or dropped already: its number then stays a hole.
     pub fn drop(&mut self, sequence_number: u16) {
-        let Some(last) = self.newest.filter(|_| self.current > 0) else {
-            return;
-        };
+        let Some(last) = self.newest else { return };
         let highest = self.input.highest();
         let input = self.input.peek(sequence_number);
         // The packet of the sync itself counts as unseen: dropping it moves the start.
