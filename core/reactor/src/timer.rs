@@ -18,6 +18,8 @@ use std::time::Instant;
 pub struct TimerQueue<K> {
     timers: FxHashMap<K, Timer>,
     heap: BinaryHeap<Reverse<Queued<K>>>,
+    /// Whether the top of the heap is known to be true, so that nothing has to be looked up to tell that nothing is due.
+    is_settled: bool,
     next_serial: u64,
 }
 
@@ -43,13 +45,14 @@ impl<K: Copy + Eq + Hash> TimerQueue<K> {
     /// An empty queue.
     #[must_use]
     pub fn new() -> Self {
-        Self { timers: FxHashMap::default(), heap: BinaryHeap::new(), next_serial: 0 }
+        Self { timers: FxHashMap::default(), heap: BinaryHeap::new(), is_settled: false, next_serial: 0 }
     }
 
     /// Sets a key's deadline in place of the one it may have had.
     pub fn set(&mut self, key: K, deadline: Instant) {
         let serial = self.next_serial;
         let timer = Timer { deadline, serial, queued_at: deadline };
+        self.unsettle(key);
         match self.timers.entry(key) {
             Entry::Occupied(mut entry) if entry.get().queued_at <= deadline => {
                 entry.get_mut().deadline = deadline;
@@ -67,6 +70,7 @@ impl<K: Copy + Eq + Hash> TimerQueue<K> {
     /// Forgets a key's deadline. Returns whether it had one.
     pub fn cancel(&mut self, key: K) -> bool {
         let known = self.timers.remove(&key).is_some();
+        self.unsettle(key);
         self.sweep();
         known
     }
@@ -89,6 +93,7 @@ impl<K: Copy + Eq + Hash> TimerQueue<K> {
             return None;
         }
         self.heap.pop();
+        self.is_settled = false;
         self.timers.remove(&top.key);
         Some(top.key)
     }
@@ -115,9 +120,13 @@ impl<K: Copy + Eq + Hash> TimerQueue<K> {
     fn settle_top(&mut self) -> Option<Queued<K>> {
         loop {
             let Reverse(top) = *self.heap.peek()?;
+            if self.is_settled {
+                return Some(top);
+            }
             match self.timers.get(&top.key) {
                 Some(timer) if timer.serial == top.serial => {
                     if timer.deadline == top.at {
+                        self.is_settled = true;
                         return Some(top);
                     }
                     let deadline = timer.deadline;
@@ -135,6 +144,11 @@ impl<K: Copy + Eq + Hash> TimerQueue<K> {
         }
     }
 
+    /// A key's deadline changes: if the top of the heap stands for it, that is no longer known to be true.
+    fn unsettle(&mut self, key: K) {
+        self.is_settled &= self.heap.peek().is_none_or(|Reverse(top)| top.key != key);
+    }
+
     fn push(&mut self, key: K, at: Instant) -> u64 {
         let serial = self.next_serial;
         self.next_serial += 1;
@@ -147,6 +161,7 @@ impl<K: Copy + Eq + Hash> TimerQueue<K> {
         const SLACK: usize = 64;
         if self.heap.len() > 2 * self.timers.len() + SLACK {
             let timers = &self.timers;
+            self.is_settled = false;
             self.heap
                 .retain(|Reverse(queued)| timers.get(&queued.key).is_some_and(|timer| timer.serial == queued.serial));
         }

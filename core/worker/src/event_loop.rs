@@ -265,7 +265,9 @@ impl EventLoop {
         }
         for event in ready {
             if let Some(socket) = self.worker.sockets.resolve(event.token) {
+                self.worker.expect_datagrams(socket);
                 self.take_in(now, socket, event, may_read);
+                self.worker.expect_routing(socket);
             }
         }
     }

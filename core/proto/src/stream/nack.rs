@@ -278,9 +278,6 @@ impl Generator {
             self.pending -= usize::from(!missing.settled);
             self.missing.pop_front();
         }
-        while self.key_frames.front().is_some_and(|&key_frame| key_frame < sequence) {
-            self.key_frames.pop_front();
-        }
         if self.pending == 0 {
             self.deadline = None;
         }

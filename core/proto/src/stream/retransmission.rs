@@ -45,12 +45,12 @@ pub enum Insertion {
 }
 
 /// A log of packets in chunks of memory, each packet behind a [`Record`] of what is known about it, and a table of where each
-/// sequence number lies in it.
+/// sequence number lies in it and how old it is.
 ///
 /// Both start empty and grow while what they hold is young, up to the bounds. The chunk whose packets have all become old is
 /// the next one to be filled, so that a steady stream allocates nothing; a stream that has become slower gives chunks back.
-/// Nothing is ever moved, and nothing is done when a packet becomes old: of many streams no cache holds what they keep, so
-/// that what is not looked at costs nothing. Order does not matter: packets may come late, and the sequence may wrap or restart
+/// Nothing is ever moved, nothing is done when a packet becomes old, and to insert one no other is looked at: of many streams no
+/// cache holds what they keep. Order does not matter: packets may come late, and the sequence may wrap or restart
 /// (a number met again with another timestamp takes the place of the first).
 #[derive(Clone, Debug)]
 pub struct Buffer {
@@ -79,18 +79,21 @@ struct Chunk {
     newest: Option<(u64, Instant)>,
 }
 
-/// A place in the chunks.
+/// Where a packet lies in the chunks, and what can be asked about it without going there.
 #[derive(Clone, Copy, Debug)]
 struct Position {
     chunk: u32,
     offset: u32,
+    sequence_number: u16,
+    /// Milliseconds since the start, modulo 2^16.
+    millis: u16,
 }
 
 impl Position {
-    const NONE: Position = Position { chunk: 0, offset: u32::MAX };
+    const NONE: Position = Position { chunk: 0, offset: u32::MAX, sequence_number: 0, millis: 0 };
 }
 
-/// What lies before a packet. In bytes, little-endian: count (8), time (8), timestamp (4), sequence number (2), length (2).
+/// What lies before a packet. In bytes, little-endian: count (8), time (8), timestamp (4), length (2).
 #[derive(Clone, Copy, Debug)]
 struct Record {
     /// Which of all packets inserted it is.
@@ -98,21 +101,19 @@ struct Record {
     /// Nanoseconds since the start.
     time: u64,
     timestamp: u32,
-    sequence_number: u16,
     /// Length in bytes.
     len: u16,
 }
 
 impl Record {
-    const LEN: usize = 24;
+    const LEN: usize = 22;
 
     fn encode(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[..8].copy_from_slice(&self.count.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.time.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.timestamp.to_le_bytes());
-        bytes[20..22].copy_from_slice(&self.sequence_number.to_le_bytes());
-        bytes[22..].copy_from_slice(&self.len.to_le_bytes());
+        bytes[20..].copy_from_slice(&self.len.to_le_bytes());
         bytes
     }
 
@@ -121,14 +122,12 @@ impl Record {
         let (count, rest) = bytes.split_first_chunk()?;
         let (time, rest) = rest.split_first_chunk()?;
         let (timestamp, rest) = rest.split_first_chunk()?;
-        let (sequence_number, rest) = rest.split_first_chunk()?;
         let (len, rest) = rest.split_first_chunk()?;
         let len = u16::from_le_bytes(*len);
         let record = Record {
             count: u64::from_le_bytes(*count),
             time: u64::from_le_bytes(*time),
             timestamp: u32::from_le_bytes(*timestamp),
-            sequence_number: u16::from_le_bytes(*sequence_number),
             len,
         };
         Some((record, rest.get(..usize::from(len))?))
@@ -171,17 +170,18 @@ impl Buffer {
             return Insertion::Duplicate;
         }
         self.inserted += 1;
+        let start = *self.start.get_or_insert(now);
         self.make_table_room(now, sequence_number);
         self.make_byte_room(now, needed);
-        let start = *self.start.get_or_insert(now);
         let Some(chunk) = self.chunks.back_mut() else { return Insertion::WrongSize };
         let Some(target) = chunk.bytes.get_mut(self.head..self.head + needed) else { return Insertion::WrongSize };
-        let record = Record { count: self.inserted, time: nanos(start, now), timestamp, sequence_number, len };
+        let record = Record { count: self.inserted, time: nanos(start, now), timestamp, len };
         let (head, body) = target.split_at_mut(Record::LEN);
         head.copy_from_slice(&record.encode());
         body.copy_from_slice(packet);
         chunk.newest = Some((self.inserted, now));
-        let position = Position { chunk: chunk.number, offset: self.head as u32 };
+        let millis = millis(record.time);
+        let position = Position { chunk: chunk.number, offset: self.head as u32, sequence_number, millis };
         self.head += needed;
         let slot = self.slot(sequence_number);
         self.table[slot] = position;
@@ -202,6 +202,16 @@ impl Buffer {
         let here = self.chunks.back().and_then(|chunk| chunk.bytes.get(self.head..self.head + needed));
         let in_next = || self.chunks.front().filter(|chunk| self.is_free(now, chunk))?.bytes.get(..needed);
         here.or_else(in_next).unwrap_or_default()
+    }
+
+    /// Where it will be noted where the packet of that number lies, for the same purpose.
+    pub fn position_place(&self, sequence_number: u16) -> Option<&impl Sized> {
+        self.table.get(self.slot(sequence_number))
+    }
+
+    /// What is known of the memory that the next packet will be copied to, for the same purpose.
+    pub fn chunk_place(&self) -> Option<&impl Sized> {
+        self.chunks.back()
     }
 
     /// Memory held, in bytes.
@@ -227,18 +237,29 @@ impl Buffer {
 
     /// The packet of a sequence number, if it is kept.
     fn find(&self, now: Instant, sequence_number: u16) -> Option<(Record, &[u8])> {
-        let found = self.at(now, *self.table.get(self.slot(sequence_number))?)?;
-        (found.0.sequence_number == sequence_number).then_some(found)
-    }
-
-    /// The packet at a position, if it is kept.
-    fn at(&self, now: Instant, position: Position) -> Option<(Record, &[u8])> {
-        let place = position.chunk.wrapping_sub(self.chunks.front()?.number);
-        let chunk = self.chunks.get(place as usize).filter(|chunk| !self.is_free(now, chunk))?;
+        let position = self.table.get(self.slot(sequence_number))?;
+        let position = Some(position).filter(|position| position.sequence_number == sequence_number)?;
+        let chunk = self.chunk_of(now, position)?;
         let (record, packet) = Record::split(chunk.bytes.get(position.offset as usize..)?)?;
         let age = nanos(self.start?, now).saturating_sub(record.time);
         let is_kept = self.is_counted(record.count) && u128::from(age) <= self.config.max_age.as_nanos();
         is_kept.then_some((record, packet))
+    }
+
+    /// Whether the packet at a position may be kept. It is not if this says no; that it is old may escape this where it is older
+    /// than a minute.
+    fn may_be_kept(&self, now: Instant, position: &Position) -> bool {
+        let age = self.start.map(|start| millis(nanos(start, now)).wrapping_sub(position.millis));
+        age.is_some_and(|age| u128::from(age) <= self.config.max_age.as_millis() + 1)
+            && self.chunk_of(now, position).is_some()
+    }
+
+    /// The chunk of a position, unless that is none, or the chunk has got other packets since, or none in it is kept.
+    fn chunk_of(&self, now: Instant, position: &Position) -> Option<&Chunk> {
+        let place = position.chunk.wrapping_sub(self.chunks.front()?.number);
+        let chunk = self.chunks.get(place as usize)?;
+        let is_there = (position.offset as usize) < chunk.bytes.len();
+        (is_there && !self.is_free(now, chunk)).then_some(chunk)
     }
 
     /// Whether the packet of that count is among the last ones.
@@ -257,10 +278,8 @@ impl Buffer {
     fn make_table_room(&mut self, now: Instant, sequence_number: u16) {
         let limit = self.config.max_packets.next_power_of_two();
         while self.table.len() < limit {
-            let holder = self.table.get(self.slot(sequence_number)).map(|position| self.at(now, *position));
-            match holder {
-                Some(None) => return,
-                Some(Some((record, _))) if record.sequence_number == sequence_number => return,
+            match self.table.get(self.slot(sequence_number)) {
+                Some(holder) if holder.sequence_number == sequence_number || !self.may_be_kept(now, holder) => return,
                 _ => self.grow_table(now, limit),
             }
         }
@@ -271,8 +290,8 @@ impl Buffer {
         let old = std::mem::replace(&mut self.table, vec![Position::NONE; len]);
         // Different slots of the old table stay different in the larger one.
         for position in old {
-            if let Some((record, _)) = self.at(now, position) {
-                let slot = self.slot(record.sequence_number);
+            if self.may_be_kept(now, &position) {
+                let slot = self.slot(position.sequence_number);
                 self.table[slot] = position;
             }
         }
@@ -313,6 +332,11 @@ impl Buffer {
         self.capacity -= chunk.bytes.len();
         Some(chunk.bytes)
     }
+}
+
+/// The milliseconds of these nanoseconds, modulo 2^16.
+fn millis(nanos: u64) -> u16 {
+    (nanos / 1_000_000) as u16
 }
 
 /// Nanoseconds from one time to another.

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use sfu_proto::rtp::AbsSendTime;
-use sfu_reactor::prefetch::prefetch;
 use sfu_reactor::udp::RecvBatch;
 
 use super::train::{Input, Sink, Totals, Train, Written};
@@ -40,9 +39,11 @@ impl Worker {
 
     /// Notes on the transports of consumers that there are packets for them that they have not been offered.
     fn fan_out(&mut self) {
-        let Worker { producers, consumers, transports, media, .. } = self;
-        for index in &media.touched_producers {
-            let Some(producer) = producers.get_mut(*index) else { continue };
+        for position in 0..self.media.touched_producers.len() {
+            let index = self.media.touched_producers[position];
+            self.expect_fan_out(index);
+            let Worker { producers, consumers, transports, media, .. } = self;
+            let Some(producer) = producers.get_mut(index) else { continue };
             if !producer.queue.begin_fan_out() {
                 continue;
             }
@@ -69,33 +70,12 @@ impl Worker {
                 self.look_again(now, batch);
                 look = self.media.intake.next_look(position);
             }
-            self.prefetch_for(served.get(position + 1..).unwrap_or_default());
+            self.expect_sending(served.get(position + 1..).unwrap_or_default());
             self.emit_on(now, *transport, batch);
             self.schedule_bandwidth(*transport);
         }
         served.clear();
         self.media.served_transports = served;
-    }
-
-    /// Asks for the memory that the next transports will need: each step for what the step before has found the way to. With
-    /// many consumers each of these places would else be waited for.
-    fn prefetch_for(&self, next: &[usize]) {
-        let transport = |ahead: usize| next.get(ahead).and_then(|index| self.transports.get(*index));
-        if let Some(path) = transport(0).and_then(Transport::rtp_path)
-            && let Some(socket) = self.sockets.get(path.socket)
-        {
-            prefetch(&socket.io);
-        }
-        if let Some(transport) = transport(1) {
-            transport.prefetch_path();
-            let consumer = transport.pending.first().and_then(|pending| self.consumers.get(pending.consumer));
-            if let Some(consumer) = consumer {
-                prefetch(consumer);
-            }
-        }
-        if let Some(transport) = transport(2) {
-            transport.prefetch();
-        }
     }
 
     fn emit_on(&mut self, now: Instant, index: usize, batch: &mut RecvBatch) {

@@ -13,8 +13,9 @@
 //!
 //! Datagrams stay where they were received until the end of the turn; the steps pass indices. No step allocates, hashes
 //! a string or reads the clock for a packet. Consumers are walked once a turn, not once a packet: with a thousand of them
-//! each is a cache miss. What the next ones need is asked for while one is served ([`sfu_reactor::prefetch`]).
+//! each is a cache miss. What a step will need is asked for before the step before it ([`ahead`]).
 
+mod ahead;
 pub mod bandwidth;
 pub mod congestion_feedback;
 mod direct;
@@ -40,6 +41,7 @@ mod train;
 use std::ops::Range;
 
 use sfu_proto::codec::PayloadInfo;
+use sfu_proto::rtcp::Compound;
 use sfu_proto::rtp::{ExtensionSpans, Header, Origin};
 
 use intake::Intake;
@@ -147,6 +149,8 @@ pub struct Workspace {
     scratch: Vec<u8>,
     /// RTCP that is being written.
     rtcp: Vec<u8>,
+    /// Reports that are being put together.
+    reports: Compound,
     /// Sequence numbers to ask for.
     missing: Vec<u16>,
 }
@@ -168,6 +172,7 @@ impl Default for Workspace {
             lengths: Vec::with_capacity(64),
             scratch: Vec::with_capacity(2048),
             rtcp: Vec::with_capacity(2048),
+            reports: Compound::new(reports::MAX_COMPOUND),
             missing: Vec::with_capacity(256),
         }
     }

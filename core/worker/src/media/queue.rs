@@ -1,5 +1,7 @@
 //! A producer's packets of a turn, and who has been offered which.
 
+use sfu_reactor::prefetch::prefetch_room;
+
 /// Packets to be forwarded, in the order in which they came, as indices of the media path's. There may come
 /// more while they are being sent: each consumer knows how far it has been served.
 #[derive(Debug, Default)]
@@ -15,6 +17,11 @@ impl Queue {
     /// Appends one.
     pub fn push(&mut self, packet: usize) {
         self.packets.push(packet);
+    }
+
+    /// Asks for the memory into which the next one will be put.
+    pub fn prefetch(&self) {
+        prefetch_room(&self.packets);
     }
 
     /// Ends the turn.

@@ -174,6 +174,11 @@ impl RecvStream {
         self.epoch
     }
 
+    /// Where it is noted that a number has come.
+    pub(super) fn seen_slot(&self, sequence_number: u16) -> &u16 {
+        &self.seen[usize::from(sequence_number) % SEEN]
+    }
+
     /// Whether this number has not come before. A number must not be forwarded twice: consumers' packets would be
     /// encrypted twice under one nonce.
     pub fn is_first(&mut self, sequence_number: u16) -> bool {

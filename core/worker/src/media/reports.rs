@@ -6,24 +6,17 @@ use std::time::{Duration, Instant};
 use sfu_channel::MediaKind;
 use sfu_channel::notification::Event;
 use sfu_proto::rtcp::{
-    Compound, DlrrItem, ReportBlock, SenderInfo, to_compact, write_dlrr, write_receiver_report, write_rrtr,
-    write_sdes_cname, write_sender_report,
+    Compound, DlrrItem, Full, ReportBlock, to_compact, write_dlrr, write_receiver_report, write_rrtr, write_sdes_cname,
+    write_sender_report,
 };
 
 use super::rtcp::SENDER_SSRC;
 use crate::worker::{TimerKey, Worker};
 
 /// The longest compound packet, in bytes.
-const MAX_COMPOUND: usize = 1200;
+pub(super) const MAX_COMPOUND: usize = 1200;
 const AUDIO_INTERVAL: Duration = Duration::from_millis(5000);
 const VIDEO_INTERVAL: Duration = Duration::from_millis(1000);
-
-/// The report of one stream of a consumer.
-struct Report {
-    info: SenderInfo,
-    cname: String,
-    dlrr: Option<DlrrItem>,
-}
 
 impl Worker {
     /// Sets when a transport's next reports are due, while it is connected. The interval varies by half, so that many
@@ -43,23 +36,17 @@ impl Worker {
         self.log_drops(transport);
         self.review_layers(now, transport);
         let ntp = self.clock.ntp(now);
-        let mut compound = Compound::new(MAX_COMPOUND);
+        let mut compound = std::mem::replace(&mut self.media.reports, Compound::new(MAX_COMPOUND));
         for position in 0..self.transports[transport].consumers.len() {
             let consumer = self.transports[transport].consumers[position];
             if !is_due(now, self.consumers[consumer].last_report, self.consumers[consumer].kind) {
                 continue;
             }
             for stream in 0..=self.consumers[consumer].further.len() as u8 {
-                let Some(report) = self.sender_report(now, consumer, stream) else { continue };
-                let write = |out: &mut Vec<u8>| {
-                    write_sender_report(out, &report.info, &[]);
-                    write_sdes_cname(out, report.info.ssrc, &report.cname);
-                    write_dlrr(out, report.info.ssrc, report.dlrr.as_slice());
-                };
-                if compound.push(write).is_err() {
+                if self.push_sender_report(now, consumer, stream, &mut compound).is_err() {
                     self.send_compound(now, transport, &mut compound);
                     // One report fits by itself, whatever the CNAME: SDES cuts it at 255 bytes.
-                    let _ = compound.push(write);
+                    let _ = self.push_sender_report(now, consumer, stream, &mut compound);
                 }
             }
         }
@@ -76,6 +63,7 @@ impl Worker {
             }
         }
         self.send_compound(now, transport, &mut compound);
+        self.media.reports = compound;
     }
 
     /// Tells in the log, once an interval, that packets could not be sent.
@@ -92,20 +80,29 @@ impl Worker {
         compound.clear();
     }
 
-    /// The report of a consumer's stream, if something has been sent.
-    fn sender_report(&mut self, now: Instant, consumer: usize, stream: u8) -> Option<Report> {
+    /// Adds the report of a consumer's stream, if something has been sent.
+    fn push_sender_report(
+        &mut self,
+        now: Instant,
+        consumer: usize,
+        stream: u8,
+        compound: &mut Compound,
+    ) -> Result<(), Full> {
         let consumer = &mut self.consumers[consumer];
-        let stream = consumer.stream_mut(stream)?;
-        let info = stream.sent.sender_info(now, self.clock.ntp(now))?;
+        let Some(stream) = consumer.stream_mut(stream) else { return Ok(()) };
+        let Some(info) = stream.sent.sender_info(now, self.clock.ntp(now)) else { return Ok(()) };
         // RFC 3611, 4.5: the item names the receiver, which knows by it that it is meant.
         let dlrr = stream.reference_time.map(|time| DlrrItem {
             ssrc: time.ssrc,
             last_receiver_report: time.compact,
             delay: to_compact(now.saturating_duration_since(time.at)),
         });
-        let cname = consumer.parameters.cname().to_owned();
         consumer.last_report = Some(now);
-        Some(Report { info, cname, dlrr })
+        compound.push(|out| {
+            write_sender_report(out, &info, &[]);
+            write_sdes_cname(out, info.ssrc, consumer.parameters.cname());
+            write_dlrr(out, info.ssrc, dlrr.as_slice());
+        })
     }
 
     /// The report blocks about the streams of all producers whose reports are due; their scores follow from them.

@@ -46,6 +46,10 @@ impl Worker {
             );
             return;
         };
+        if !std::mem::replace(&mut self.producers[index].touched, true) {
+            self.media.touched_producers.push(index);
+            self.expect_packets(index);
+        }
         let producer = &mut self.producers[index];
         if producer.has_own_extension_ids {
             packet.extensions = parse_extensions(packet.bytes(datagram), &packet.header, &producer.extension_ids);
@@ -62,9 +66,6 @@ impl Worker {
         let traffic = &mut self.transports[transport].traffic;
         let counter = if found.is_rtx { &mut traffic.rtx_received } else { &mut traffic.rtp_received };
         counter.add(now, packet.header.packet_len());
-        if !std::mem::replace(&mut producer.touched, true) {
-            self.media.touched_producers.push(index);
-        }
         if self.media.is_stale {
             producer.is_interrupted = true;
         } else if std::mem::take(&mut producer.is_interrupted) {
@@ -361,6 +362,7 @@ impl Producer {
     fn receive(&mut self, now: Instant, stream: usize, packet: &mut Packet, datagram: &[u8]) -> Reception {
         let Some(stream) = self.streams.get_mut(stream) else { return Reception::Nothing };
         let header = &packet.header;
+        stream.prefetch_places(header.sequence_number);
         let reception = match stream.received.handle_packet(now, header, header.packet_len()) {
             Verdict::Accepted => Reception::Packet,
             Verdict::Discarded => return Reception::Nothing,

@@ -194,16 +194,6 @@ impl Transport {
         }
     }
 
-    /// Asks for the memory that sending takes: that of the transport itself, and then, by
-    /// [`prefetch_path`](Transport::prefetch_path), that to which it leads.
-    pub fn prefetch(&self) {
-        prefetch(&self.kind);
-        prefetch(&self.pending);
-        prefetch(&self.dropped);
-        prefetch(&self.traffic.sent);
-        prefetch(&self.traffic.rtp_sent);
-    }
-
     /// Asks for the memory in which [`rtp_path`](Transport::rtp_path) looks.
     pub fn prefetch_path(&self) {
         match &self.kind {
