@@ -42,6 +42,15 @@ const P99_AT_SAME_LOAD: Figure = Figure {
     more_is_better: false,
 };
 
+/// In short turns that alternate, so that it shows a few percent on a machine where two runs differ by more. A packet takes a little
+/// more here than elsewhere, since the kernel stamps each.
+const NS_AT_SAME_LOAD: Figure = Figure {
+    name: "CPU ns a packet, same load",
+    value: |summary| Some(summary.same_load.as_ref()?.awake.as_ref()?.ns),
+    unit: 1.0,
+    more_is_better: false,
+};
+
 const MEMORY_AT_SAME_LOAD: Figure = Figure {
     name: "MiB, same load",
     value: |summary| Spread::of(summary.memory_at_same_load()),
@@ -66,7 +75,9 @@ fn of_one_run(one: &Summary, other: &Summary) -> Vec<&'static Figure> {
     let memory_at_same_load = same_load && one.memory_at_same_load().is_some() && other.memory_at_same_load().is_some();
     let mut figures: Vec<&Figure> = FIGURES.iter().collect();
     figures.push(if memory_at_same_load { &MEMORY_AT_SAME_LOAD } else { &MEMORY });
-    figures.extend(same_load.then_some(&P99_AT_SAME_LOAD));
+    if same_load {
+        figures.extend([&P99_AT_SAME_LOAD, &NS_AT_SAME_LOAD]);
+    }
     figures
 }
 
@@ -122,8 +133,8 @@ pub fn behind(report: &Report) -> String {
 }
 
 /// By what the list is made.
-const RULE: &str = "Every median that is worse. ~: the ranges overlap, so that it may be chance. p99 is that with cores kept awake, and its \
-                    range the 95 % interval of the median of turns. Memory is that at the same load, measured once, where it was measured.\n";
+const RULE: &str = "Every median that is worse. ~: the ranges overlap, so that it may be chance. What was measured at the same load, p99 and \
+                    CPU, is that with cores kept awake, and its range the 95 % interval of the median of turns. Memory is that at the same load, measured once, where it was measured.\n";
 
 /// The mark of what may be chance.
 fn chance(a: Spread, b: Spread) -> &'static str {
@@ -230,8 +241,8 @@ fn write_pair(text: &mut String, name: &str, (one, other): (&Outcome, &Outcome),
 mod tests {
     use super::*;
     use crate::report::tests::{CASE, report, run};
-    use crate::same_load::SameLoad;
     use crate::same_load::tests::turn;
+    use crate::same_load::{SameLoad, Turn};
 
     fn outcome(contender: &str, rates: &[f64]) -> Outcome {
         Outcome::new(contender.to_owned(), CASE, rates.iter().map(|&rate| Ok(run(rate))).collect(), None)
@@ -307,6 +318,22 @@ mod tests {
             list(at_load("good", 1e3, &[], ASLEEP), theirs()),
             list(at_load("good", 2e3, &[300.0, 310.0, 320.0], ASLEEP), theirs()),
         ] {
+            assert!(none.ends_with("Nowhere in these cases.\n"), "{none}");
+        }
+    }
+
+    #[test]
+    fn cpu_is_compared_at_the_same_load_too() {
+        let worker = |contender, rate, ns: &[f64]| {
+            let mut outcome = outcome(contender, &[100e3]);
+            let awake = ns.iter().map(|&ns| Turn { worker_ns_per_packet: ns, ..turn(100.0, 0) }).collect();
+            outcome.add_same_load(Ok(SameLoad { packets_per_second: rate, awake, asleep: Vec::new(), memory: None }));
+            outcome
+        };
+        let theirs = || worker("bad", 1e3, &[2000.0, 2100.0, 2200.0]);
+        let worse = list(worker("good", 1e3, &[2300.0, 2310.0, 2320.0]), theirs());
+        assert!(worse.contains("CPU ns a packet, same load 2310 (2300–2320), bad 2100 (2000–2200)\n"), "{worse}");
+        for none in [list(worker("good", 1e3, &[1900.0]), theirs()), list(worker("good", 2e3, &[2300.0]), theirs())] {
             assert!(none.ends_with("Nowhere in these cases.\n"), "{none}");
         }
     }
