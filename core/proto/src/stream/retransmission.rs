@@ -49,8 +49,8 @@ pub enum Insertion {
 ///
 /// Both start empty and grow while what they hold is young, up to the bounds. The chunk whose packets have all become old is
 /// the next one to be filled, so that a steady stream allocates nothing; a stream that has become slower gives chunks back.
-/// Nothing is ever moved, nothing is done when a packet becomes old, and to insert one no other is looked at: of many streams no
-/// cache holds what they keep. Order does not matter: packets may come late, and the sequence may wrap or restart
+/// Nothing is ever moved, nothing is done when a packet becomes old, and to insert one no packet of another number is looked at: of
+/// many streams no cache holds what they keep. Order does not matter: packets may come late, and the sequence may wrap or restart
 /// (a number met again with another timestamp takes the place of the first).
 #[derive(Clone, Debug)]
 pub struct Buffer {
@@ -247,8 +247,9 @@ impl Buffer {
     }
 
     /// Whether the packet at a position may be kept. It is not if this says no; that it is old may escape this where it is older
-    /// than a minute.
+    /// than a minute, and costs a larger table then, within the bound.
     fn may_be_kept(&self, now: Instant, position: &Position) -> bool {
+        // Both times are rounded down, so that the age may be a millisecond too much.
         let age = self.start.map(|start| millis(nanos(start, now)).wrapping_sub(position.millis));
         age.is_some_and(|age| u128::from(age) <= self.config.max_age.as_millis() + 1)
             && self.chunk_of(now, position).is_some()

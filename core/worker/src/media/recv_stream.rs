@@ -176,13 +176,13 @@ impl RecvStream {
 
     /// Where it is noted that a number has come.
     pub(super) fn seen_slot(&self, sequence_number: u16) -> &u16 {
-        &self.seen[usize::from(sequence_number) % SEEN]
+        &self.seen[seen_index(sequence_number)]
     }
 
     /// Whether this number has not come before. A number must not be forwarded twice: consumers' packets would be
     /// encrypted twice under one nonce.
     pub fn is_first(&mut self, sequence_number: u16) -> bool {
-        let slot = &mut self.seen[usize::from(sequence_number) % SEEN];
+        let slot = &mut self.seen[seen_index(sequence_number)];
         std::mem::replace(slot, sequence_number) != sequence_number
     }
 
@@ -323,6 +323,11 @@ impl RecvStream {
             round_trip_time: stats.round_trip_time.map(|time| time.as_secs_f64() * 1000.0),
         }
     }
+}
+
+/// Where among the numbers that have come this one is noted.
+fn seen_index(sequence_number: u16) -> usize {
+    usize::from(sequence_number) % SEEN
 }
 
 /// In each place a number that does not belong there.

@@ -190,6 +190,25 @@ fn by_default_2500_packets_are_kept_for_two_seconds() {
     assert!(buffer.get(start + millis(2001), 500).is_none());
 }
 
+/// Old packets lie in one chunk with young ones, and the table knows their age modulo 65,536 ms only.
+#[test]
+fn what_is_older_than_a_minute_is_not_taken_for_young() {
+    let start = Instant::now();
+    let mut buffer = Buffer::new(Config::default());
+    for index in 0..200u16 {
+        let now = start + millis(u64::from(index) * 65_536);
+        // Each pair in the slots of the pair before it, in the first tables.
+        let numbers = [0, 1].map(|place| index.wrapping_mul(512) + place);
+        for number in numbers {
+            assert_eq!(buffer.insert(now, number, 0, &packet(index, 40)), Insertion::Stored);
+        }
+        assert!(numbers.iter().all(|&number| buffer.get(now, number).unwrap().bytes == packet(index, 40)));
+        assert!(numbers.iter().all(|&number| buffer.get(now, number.wrapping_sub(512)).is_none()));
+        assert_eq!(kept(&buffer, now), 2);
+    }
+    assert!(buffer.table.len() <= 4096 && buffer.chunks.len() <= 3, "{} {}", buffer.table.len(), buffer.chunks.len());
+}
+
 proptest! {
     /// What is given out is always what was last inserted under the number.
     #[test]
