@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -62,16 +63,21 @@ pub(crate) fn pinned_to<T>(core: Core, what: impl FnOnce() -> io::Result<T>) -> 
 /// Nanoseconds of the monotonic clock, which all processes of the machine share.
 pub(crate) fn monotonic_ns() -> u64 {
     // Fails only for a clock that doesn't exist.
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, ns)
 }
 
-/// Nanoseconds of processor time that a process has used, all threads together. System calls included, and with them
-/// the delivery of loopback packets, which happens in the sender's time.
+fn ns(time: TimeSpec) -> u64 {
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+}
+
+/// Nanoseconds of processor time that a process has used, all threads together, those that have ended and the one that runs
+/// included. System calls included, and with them the delivery of loopback packets, which happens in the sender's time.
 ///
 /// # Errors
-/// The process is gone, or the kernel doesn't tell.
+/// The process is gone.
 pub(crate) fn cpu_ns(process: u32) -> Result<u64> {
-    schedstat(process, 0)
+    let clock = clock_getcpuclockid(Pid::from_raw(process.cast_signed())).context("the process is gone")?;
+    Ok(ns(clock_gettime(clock).context("the process is gone")?))
 }
 
 /// Nanoseconds that a process was ready to run and something else had its core, all threads together.
@@ -79,19 +85,15 @@ pub(crate) fn cpu_ns(process: u32) -> Result<u64> {
 /// # Errors
 /// The process is gone, or the kernel doesn't tell.
 pub(crate) fn waited_ns(process: u32) -> Result<u64> {
-    schedstat(process, 1)
-}
-
-fn schedstat(process: u32, field: usize) -> Result<u64> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).context("the process is gone")?;
-    // A thread may end meanwhile; what it used is lost then.
+    // A thread may end meanwhile; what it waited is lost then.
     let times = threads.flatten().filter_map(|thread| {
         let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        schedstat.split_whitespace().nth(field)?.parse::<u64>().ok()
+        schedstat.split_whitespace().nth(1)?.parse::<u64>().ok()
     });
     times
         .reduce(|total, time| total + time)
-        .context("/proc/PID/schedstat tells no processor time: the kernel lacks CONFIG_SCHED_INFO")
+        .context("/proc/PID/schedstat tells no times: the kernel lacks CONFIG_SCHED_INFO")
 }
 
 /// How long the hypervisor has kept these cores from the machine, since it was started, in ticks of a hundredth of a second; `None`
@@ -139,13 +141,18 @@ mod tests {
     fn a_process_s_time_and_memory_are_told() {
         let this = std::process::id();
         let before = cpu_ns(this).unwrap();
-        let start = monotonic_ns();
-        while monotonic_ns() < start + 20_000_000 {}
+        // What a thread has used counts after its end, and what runs counts up to now.
+        let own = || ns(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
+        let spin = move || {
+            while own() < 20_000_000 {}
+        };
+        std::thread::spawn(spin).join().unwrap();
         let used = cpu_ns(this).unwrap() - before;
-        assert!(used > 1_000_000, "20 ms of spinning used {used} ns");
+        assert!(used >= 20_000_000, "20 ms of spinning used {used} ns");
         let memory = memory(this).unwrap();
         assert!(memory.now > 100_000 && memory.peak >= memory.now);
-        assert!(cpu_ns(u32::MAX).is_err() && waited_ns(this).is_ok());
+        // The kernel gives no process a number above 1 << 22.
+        assert!(cpu_ns(1 << 23).is_err() && waited_ns(this).is_ok());
     }
 
     #[test]
