@@ -1,6 +1,7 @@
 //! The command line of `bench-forward`, and its order of work.
 
 use crate::case::{Audience, Case};
+use crate::growth::Growth;
 use crate::limit::{self, Limit};
 use crate::machine::Cores;
 use crate::measure::{self, Durations, Run, TOLERATED_LOSS};
@@ -11,7 +12,7 @@ use crate::session::{Contender, Session, Setting};
 use crate::traffic::{Pattern, Traffic};
 use crate::worker::{Worker, srtp_backends};
 use crate::workload::Mode;
-use crate::{awake, compare, generator, output, plot, receiver, same_load};
+use crate::{awake, compare, generator, growth, output, plot, receiver, same_load};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
@@ -62,7 +63,7 @@ struct Options {
     #[arg(long, default_value_t = 3)]
     repetitions: usize,
 
-    /// Only see that everything works: one short run of each case, 10 consumers or 10 rooms
+    /// Only see that everything works: one short run of each case, 10 consumers, 1 and 10 rooms
     #[arg(long)]
     quick: bool,
 
@@ -148,7 +149,7 @@ pub fn main() -> Result<ExitCode> {
         None => {}
     }
     if options.quick {
-        (options.consumers, options.rooms, options.repetitions) = (vec![10], vec![10], 1);
+        (options.consumers, options.rooms, options.repetitions) = (vec![10], vec![1, 10], 1);
     }
     if options.consumers.iter().chain(&options.rooms).any(|&number| !(1..=1_000).contains(&number)) {
         bail!("--consumers and --rooms take numbers from 1 to 1000");
@@ -196,8 +197,12 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let takes_part = |contender: &Contender, case: &Case| contender.modes.contains(&case.mode);
     let total: usize =
         cases.iter().map(|case| contenders.iter().filter(|contender| takes_part(contender, case)).count()).sum();
+    let families = growth::families(cases);
+    let workers: Vec<&Contender> = contenders.iter().filter(|contender| contender.program.is_some()).collect();
+    let growing = |sizes: &Vec<Case>| workers.iter().filter(|worker| takes_part(worker, &sizes[0])).count();
+    let growths: usize = families.iter().map(growing).sum();
     // Each case once more, for the same load.
-    let progress = output::progress(total * options.repetitions + cases.len())?;
+    let progress = output::progress(total * options.repetitions + cases.len() + growths)?;
     let mut runner = Runner { setting, durations, schedule, progress, absent };
 
     let mut limits: Vec<(Case, Vec<Limit>)> = cases.iter().map(|&case| (case, Vec::new())).collect();
@@ -231,6 +236,12 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
         }
         outcomes.extend(runner.same_load(&contenders, case, of_case));
     }
+    let mut growth = Vec::with_capacity(growths);
+    for sizes in &families {
+        for worker in workers.iter().filter(|worker| takes_part(worker, &sizes[0])) {
+            growth.extend(runner.growth(worker, sizes, &outcomes));
+        }
+    }
     runner.progress.finish_and_clear();
     Ok(Report {
         machine,
@@ -244,6 +255,7 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
         absent: runner.absent,
         limits,
         outcomes,
+        growth,
     })
 }
 
@@ -312,8 +324,8 @@ impl Runner<'_> {
             return outcomes;
         }
         let mut tell = |message: &str| progress.set_message(format!("{case}: {message}"));
-        let Measured { results, absent } =
-            same_load::measure(&workers, case, rate, self.setting, self.schedule, &mut tell);
+        let entrants: Vec<(&Contender, Case)> = workers.iter().map(|&worker| (worker, case)).collect();
+        let Measured { results, absent } = same_load::measure(&entrants, rate, self.setting, self.schedule, &mut tell);
         absent.into_iter().for_each(|what| self.say_once(what));
         for (worker, result) in workers.iter().zip(results) {
             if let Err(error) = &result {
@@ -325,6 +337,32 @@ impl Runner<'_> {
         }
         progress.inc(1);
         outcomes
+    }
+
+    /// Measures what a packet costs a worker at each size of a case, if it has a result in all.
+    fn growth(&mut self, worker: &Contender, sizes: &[Case], outcomes: &[Outcome]) -> Option<Growth> {
+        let progress = self.progress.clone();
+        let (smallest, largest) = (sizes.first()?, sizes.last()?);
+        let what = format!("{}, from {smallest} to {}", worker.name, largest.audience);
+        self.log(&what);
+        progress.inc(1);
+        let rate = growth::rate(&worker.name, sizes, outcomes)?;
+        // All sizes are set up, and the last is the largest.
+        if let Err(error) = Means::of_this_machine().and_then(|means| means.check(largest, sizes.len())) {
+            self.say_once(format!("{what}: {error:#}"));
+            return None;
+        }
+        let mut tell = |message: &str| progress.set_message(format!("{what}: {message}"));
+        let entrants: Vec<(&Contender, Case)> = sizes.iter().map(|&case| (worker, case)).collect();
+        // No order is to be decided: there are as many turns as there may be.
+        let schedule = Schedule { turns: self.schedule.most, ..self.schedule };
+        let Measured { results, absent } = same_load::measure(&entrants, rate, self.setting, schedule, &mut tell);
+        absent.into_iter().for_each(|what| self.say_once(what));
+        let growth = Growth::new(worker.name.clone(), sizes.to_vec(), results);
+        for failure in &growth.failures {
+            progress.suspend(|| eprintln!("FAILED: {}, growth, {failure}.", worker.name));
+        }
+        Some(growth)
     }
 
     /// Without a terminal there is no bar; a log says where it is.

@@ -29,6 +29,7 @@ pub mod cli;
 pub mod compare;
 pub mod costs;
 pub mod generator;
+pub mod growth;
 mod inlet;
 pub mod io;
 pub mod layers;

@@ -102,7 +102,7 @@ fn workers_that_forward_have_results_beside_the_control_and_the_limit() {
 
     let report = results.read();
     let outcomes = report["outcomes"].as_array().unwrap();
-    assert_eq!(outcomes.len(), 6);
+    assert_eq!(outcomes.len(), 8);
     for outcome in outcomes {
         assert!(outcome["summary"]["packets_per_second"]["median"].as_f64().unwrap() > 1_000.0);
         assert!(outcome["summary"]["ns_full"]["median"].as_f64().unwrap() > 100.0);
@@ -112,7 +112,7 @@ fn workers_that_forward_have_results_beside_the_control_and_the_limit() {
     assert!(outcomes[0]["summary"]["memory"]["median"].as_f64().unwrap() > 100_000.0);
     let lengths: Vec<u64> =
         outcomes.iter().map(|outcome| outcome["case"]["traffic"]["packet_len"].as_u64().unwrap()).collect();
-    assert_eq!(lengths, [1_200, 1_200, 100, 100, 1_200, 1_200]);
+    assert_eq!(lengths, [1_200, 1_200, 100, 100, 1_200, 1_200, 1_200, 1_200]);
     for limit in report["limits"].as_array().unwrap() {
         for part in ["send_ns", "longest_trains_ns", "receive_ns"] {
             assert!(limit[1][0][part].as_f64().unwrap() > 50.0, "{limit}");
@@ -125,6 +125,11 @@ fn workers_that_forward_have_results_beside_the_control_and_the_limit() {
     }
     let picture = fs::read_to_string(results.0.with_extension("svg")).unwrap();
     assert!(picture.contains("10 rooms of 4") && picture.contains("currentColor"));
+
+    // One room beside ten.
+    let growth = report["growth"].as_array().unwrap();
+    assert!(growth.len() == 1 && growth[0]["sizes"].as_array().unwrap().len() == 2, "{growth:?}");
+    assert!(table.contains("| 10 rooms of 4, plain, burst | forwarder-none"), "{table}");
 
     // Another kind is added to these.
     let more = [
@@ -139,14 +144,15 @@ fn workers_that_forward_have_results_beside_the_control_and_the_limit() {
         results.path(),
     ];
     assert!(bench(&more).status.success());
-    assert_eq!(results.read()["outcomes"].as_array().unwrap().len(), 7);
+    let both = results.read();
+    assert_eq!((both["outcomes"].as_array().unwrap().len(), both["growth"].as_array().unwrap().len()), (9, 1));
 
     // And they are compared with themselves.
     let json = results.json();
     let compared = bench(&["compare", json.to_str().unwrap(), json.to_str().unwrap()]);
     let table = text(&compared.stdout);
     let rows: Vec<&str> = table.lines().filter(|line| line.contains("CPU ns a packet, full")).collect();
-    assert!(rows.len() == 7 && rows.iter().all(|row| row.ends_with("| 1.00 ~ |")), "{table}");
+    assert!(rows.len() == 9 && rows.iter().all(|row| row.ends_with("| 1.00 ~ |")), "{table}");
     let alone = bench(&["compare", json.to_str().unwrap()]);
     assert!(text(&alone.stderr).contains("there is one worker only"), "{}", text(&alone.stderr));
 }

@@ -3,6 +3,7 @@
 mod tables;
 
 use crate::case::Case;
+use crate::growth::Growth;
 use crate::limit::Limit;
 use crate::machine::Cores;
 use crate::measure::{Durations, Run};
@@ -42,6 +43,9 @@ pub struct Report {
     pub limits: Vec<(Case, Vec<Limit>)>,
     /// What came of it.
     pub outcomes: Vec<Outcome>,
+    /// How workers' costs grow with the size of a case; none in older results.
+    #[serde(default)]
+    pub growth: Vec<Growth>,
 }
 
 /// A contender's result in a case.
@@ -161,7 +165,8 @@ impl Report {
     /// Whether every contender has done its work in every case.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.outcomes.iter().all(|outcome| outcome.failures.is_empty())
+        let failures = self.outcomes.iter().map(|outcome| &outcome.failures);
+        failures.chain(self.growth.iter().map(|growth| &growth.failures)).all(Vec::is_empty)
     }
 
     /// The result of a contender in a case, if it has one.
@@ -262,6 +267,10 @@ impl Report {
         }
         outcomes.sort_by_key(|outcome| cases.iter().position(|&case| case == outcome.case));
         self.outcomes = outcomes;
+        let new = |growth: &Growth| !self.growth.iter().any(|own| own.is_of_same(growth));
+        let mut growth: Vec<Growth> = earlier.growth.into_iter().filter(new).collect();
+        growth.append(&mut self.growth);
+        self.growth = growth;
         for limit in earlier.limits {
             if !self.limits.iter().any(|(case, _)| *case == limit.0) {
                 self.limits.push(limit);
@@ -282,6 +291,7 @@ impl Report {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::growth::tests::{rooms, same_load};
     use crate::measure::{Point, TOLERATED_LOSS};
     use crate::traffic::Pattern;
     use crate::workload::Mode;
@@ -311,6 +321,7 @@ pub(crate) mod tests {
             absent: Vec::new(),
             limits: vec![(CASE, vec![LIMIT])],
             outcomes,
+            growth: Vec::new(),
         }
     }
 
@@ -341,11 +352,23 @@ pub(crate) mod tests {
             let case = Case::one_to(consumers, Mode::Plain, Pattern::Even);
             Outcome::new(contender.to_owned(), case, vec![Ok(run(rate))], None)
         };
-        let earlier = report(vec![outcome("good", 10, 1e3), outcome("bad", 10, 2e3), outcome("good", 50, 3e3)]);
+        let growth = |contender: &str, mode, far| {
+            let results = vec![Ok(same_load(&[100.0])), Ok(same_load(&[far]))];
+            Growth::new(contender.to_owned(), vec![rooms(1, mode), rooms(9, mode)], results)
+        };
+        let mut earlier = report(vec![outcome("good", 10, 1e3), outcome("bad", 10, 2e3), outcome("good", 50, 3e3)]);
+        earlier.growth = [Mode::Plain, Mode::AesGcm].map(|mode| growth("good", mode, 110.0)).to_vec();
         // As it was written and read again.
         let earlier: Report = serde_json::from_str(&serde_json::to_string(&earlier).unwrap()).unwrap();
         let mut report = report(vec![outcome("good", 50, 30e3), outcome("bad", 50, 40e3)]);
+        report.growth = vec![growth("good", Mode::Plain, 120.0)];
         report.add(earlier).unwrap();
+        let grown: Vec<(Mode, f64)> = report
+            .growth
+            .iter()
+            .map(|growth| (growth.cases[0].mode, growth.costs()[1].1[0].unwrap().times.median))
+            .collect();
+        assert_eq!(grown, [(Mode::AesGcm, 1.1), (Mode::Plain, 1.2)]);
         let all: Vec<(&str, usize, f64)> = report
             .outcomes
             .iter()

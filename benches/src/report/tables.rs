@@ -3,6 +3,7 @@
 use super::{Outcome, Report, Summary};
 use crate::case::Case;
 use crate::compare;
+use crate::growth::Cost;
 use crate::same_load::{self, Figures, Schedule};
 use crate::stats::Spread;
 use std::fmt::Write as _;
@@ -29,6 +30,7 @@ impl Report {
         for kind in kinds {
             self.write_kind(&mut text, kind);
         }
+        self.write_growth(&mut text);
         self.write_losses(&mut text);
         self.write_load(&mut text);
         text += &compare::behind(self);
@@ -40,7 +42,36 @@ impl Report {
                 let _ = write!(text, "\nFAILED: {}, {}: {failure}.\n", outcome.contender, outcome.case);
             }
         }
+        for growth in &self.growth {
+            for failure in &growth.failures {
+                let _ = write!(text, "\nFAILED: {}, growth, {failure}.\n", growth.contender);
+            }
+        }
         text
+    }
+
+    /// What a packet costs at each size of a case.
+    fn write_growth(&self, text: &mut String) {
+        let mut rows = String::new();
+        for growth in &self.growth {
+            let load = growth.sizes.first().map_or(0.0, |size| size.same_load.packets_per_second / 1e3);
+            for (case, costs) in growth.costs() {
+                let cells = costs.map(|cost| {
+                    let show = |Cost { ns, times }: Cost| format!("{} | {}", ns.show(1.0, 0), times.show(1.0, 2));
+                    cost.map_or_else(|| "– | –".to_owned(), show)
+                });
+                // Writing to a String doesn't fail.
+                let _ = writeln!(rows, "| {case} | {} | {load:.0} | {} |", growth.contender, cells.join(" | "));
+            }
+        }
+        if !rows.is_empty() {
+            let _ = write!(
+                text,
+                "\n**Growth: the same packets a second, to more receivers**\n\n{ABOUT_GROWTH}\n\n\
+                 | | | thousand packets/s | CPU ns a packet, cores awake | × the smallest | cores may sleep | × the smallest |\n\
+                 |---|---|--:|--:|--:|--:|--:|\n{rows}"
+            );
+        }
     }
 
     /// Turns at the same load that lost packets.
@@ -178,6 +209,11 @@ const ABOUT_LIMITS: &str = "The limit is what the kernel's cheapest sending for 
                             packets in the longest trains that every kernel takes, if that is cheaper, and of each part the least of all \
                             repetitions. ×: how many times that a worker takes, at saturation and at half load.";
 
+/// What the table of growth shows.
+const ABOUT_GROWTH: &str = "A process of the worker for each size, all at half of the lowest of its saturations in them, in turns that alternate. \
+                            Each turn is held against that of the smallest size beside it; ×: the median of these ratios. In brackets \
+                            the 95 % intervals of the medians.";
+
 fn none() -> String {
     "–".to_owned()
 }
@@ -251,10 +287,13 @@ fn cells(outcome: &Outcome, reference: Option<&Summary>, limits: Limits) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::growth::Growth;
+    use crate::growth::tests::{rooms, same_load as slower};
     use crate::measure::Run;
     use crate::report::tests::{CASE, report, run};
     use crate::same_load::SameLoad;
     use crate::same_load::tests::turn;
+    use crate::workload::Mode;
 
     #[test]
     fn a_contender_that_failed_once_has_no_result() {
@@ -300,6 +339,21 @@ mod tests {
         // As it is written and read again.
         let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
         assert_eq!(again.markdown(), table);
+    }
+
+    #[test]
+    fn growth_has_a_row_for_each_size_and_its_failures_are_said() {
+        let cases = || vec![rooms(1, Mode::Plain), rooms(100, Mode::Plain)];
+        let results = |far| vec![Ok(slower(&[100.0, 200.0])), far];
+        let good = Growth::new("good".to_owned(), cases(), results(Ok(slower(&[120.0, 220.0]))));
+        let bad = Growth::new("bad".to_owned(), cases(), results(Err("it died".to_owned())));
+        let mut report = report(Vec::new());
+        report.growth = vec![good, bad];
+        let table = report.markdown();
+        let row = "| 100 rooms of 4, plain, burst | good | 50 | 170 (120–220) | 1.15 (1.10–1.20) | 255 (180–330) | 1.15 (1.10–1.20) |";
+        assert!(table.contains(row), "{table}");
+        assert!(table.contains("FAILED: bad, growth, 100 rooms of 4, plain, burst: it died.") && !report.is_clean());
+        assert!(!table.contains("| bad |"), "{table}");
     }
 
     #[test]

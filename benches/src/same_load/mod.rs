@@ -192,7 +192,7 @@ pub fn rate(saturations: &[f64]) -> Option<f64> {
     (saturations.len() > 1).then_some(lowest / 2.0)
 }
 
-/// What came of all contenders.
+/// What came of all.
 #[derive(Debug)]
 pub struct Measured {
     /// Of each, in their order.
@@ -201,11 +201,11 @@ pub struct Measured {
     pub absent: Vec<String>,
 }
 
-/// Measures all contenders in a case, each at this rate in all; `tell` hears of each step.
+/// Measures contenders, each in its case and at this rate in all; `tell` hears of each step. There are more turns where different programs'
+/// order isn't decided.
 #[must_use]
 pub fn measure(
-    contenders: &[&Contender],
-    case: Case,
+    entrants: &[(&Contender, Case)],
     packets_per_second: f64,
     setting: Setting<'_>,
     schedule: Schedule,
@@ -221,8 +221,8 @@ pub fn measure(
         absent.push("latency by the kernel's stamps: the receivers take trains".to_owned());
     }
     let mut rivals = Vec::new();
-    for (index, contender) in contenders.iter().enumerate() {
-        tell(&format!("the same load: setting up {}", contender.name));
+    for (index, &(contender, case)) in entrants.iter().enumerate() {
+        tell(&format!("the same load: setting up {}, {case}", contender.name));
         let directory = setting.directory.join(format!("same-load-{index}"));
         rivals.push(Contestant::start(contender, case, packets_per_second, setting, schedule, directory));
     }
@@ -230,7 +230,7 @@ pub fn measure(
         rivals.iter().map(|rival| rival.as_ref().ok().and_then(|rival| rival.memory)).collect();
     let cores = setting.cores.all();
     let mut keep = || Awake::keep(&cores, &std::env::current_exe().context("this program's own path is unknown")?);
-    let programs: Vec<_> = contenders.iter().map(|contender| contender.program.as_deref()).collect();
+    let programs: Vec<_> = entrants.iter().map(|(contender, _)| contender.program.as_deref()).collect();
     let (results, asleep) = alternate(rivals, &pairs(&programs), schedule, &mut keep, tell);
     let results = results.into_iter().zip(memories).map(|(result, memory)| {
         let (awake, asleep) = result.map_err(|error| format!("at the same load: {error:#}"))?;

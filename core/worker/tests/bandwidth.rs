@@ -178,7 +178,8 @@ fn layers_follow_what_the_receiver_tells_of_arrivals() {
     // The higher one takes 800 kbit/s: only probing can show that there is as much.
     stage.run("the higher layer", |stage| stage.sends(1));
     assert!(!stage.probes.is_empty(), "padding on the SSRC for it");
-    assert!(stage.stat("availableOutgoingBitrate") > 600_000, "more than what is assumed");
+    // A machine that stands still for a moment looks like a jam, from which the estimate comes back.
+    stage.run("more than what is assumed", |stage| stage.stat("availableOutgoingBitrate") > 600_000);
     assert!(stage.stat("probationBytesSent") > 0);
     stage.capacity = 3e5;
     stage.run("the lower layer again", |stage| stage.sends(0));
