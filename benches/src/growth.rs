@@ -156,7 +156,7 @@ pub(crate) mod tests {
 
     #[test]
     fn turns_are_held_against_those_beside_them() {
-        // The machine became half as fast again in the second turn, which is nobody's growth.
+        // In the second turn everything took half as long again, which is nobody's growth.
         let results = vec![Ok(same_load(&[100.0, 150.0, 100.0])), Ok(same_load(&[110.0, 165.0, 120.0]))];
         let growth = Growth::new("good".to_owned(), vec![rooms(1, Mode::Plain), rooms(9, Mode::Plain)], results);
         let costs = growth.costs();

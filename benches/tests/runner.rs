@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
@@ -35,8 +34,13 @@ impl Script {
             mark.display(),
             this.display()
         );
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        // Installed by another process: what this one has open for writing, a child that another test is just starting may have too,
+        // and the kernel executes no such file (ETXTBSY).
+        let source = path.with_extension("text");
+        fs::write(&source, text).unwrap();
+        let installed = Command::new("install").args(["-m", "755"]).args([&source, &path]).status().unwrap();
+        fs::remove_file(&source).unwrap();
+        assert!(installed.success());
         Self { path, mark }
     }
 
