@@ -16,7 +16,10 @@ export const ARGUMENTS = [
   "--use-fake-device-for-media-stream",
   "--use-fake-ui-for-media-stream",
   "--autoplay-policy=no-user-gesture-required",
-  "--allow-loopback-in-peer-connection",
+  // Its sockets are bound to no address, so that a machine's own addresses are reached as they are, and there is one
+  // network. With several it prefers the cheaper kind and stops looking once something works: which pair it ends with,
+  // even UDP or TCP, is a race then.
+  "--webrtc-ip-handling-policy=default_public_interface_only",
 ];
 
 export function executablePath() {
