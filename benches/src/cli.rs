@@ -188,8 +188,14 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let cores = Cores::divide()?;
     let (durations, schedule) =
         if options.quick { (Durations::QUICK, Schedule::QUICK) } else { (FULL, Schedule::FULL) };
-    let setting =
-        Setting { cores, receive_trains: options.receive_trains, precise: false, generator_first: false, directory };
+    let setting = Setting {
+        cores,
+        receive_trains: options.receive_trains,
+        precise: false,
+        generator_first: false,
+        reception: receiver::Reception::Woken,
+        directory,
+    };
     let machine = Machine::describe();
     let (contenders, mut absent) = contenders(options, cores, directory)?;
     absent.extend(resources::small_buffers());
@@ -356,7 +362,8 @@ impl Runner<'_> {
         let entrants: Vec<(&Contender, Case)> = sizes.iter().map(|&case| (worker, case)).collect();
         // No order is to be decided: there are as many turns as there may be.
         let schedule = Schedule { turns: self.schedule.most, ..self.schedule };
-        let Measured { results, absent } = same_load::measure(&entrants, rate, self.setting, schedule, &mut tell);
+        let setting = growth::setting(sizes, self.setting);
+        let Measured { results, absent } = same_load::measure(&entrants, rate, setting, schedule, &mut tell);
         absent.into_iter().for_each(|what| self.say_once(what));
         let growth = Growth::new(worker.name.clone(), sizes.to_vec(), results);
         for failure in &growth.failures {

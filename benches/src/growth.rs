@@ -3,10 +3,14 @@
 //! A case's sizes are set up beside each other, with a process of the same worker for each, and get the same number of packets a second in
 //! turns that alternate ([`crate::same_load`]). Each turn of a size is held against the turn of the smallest beside it: that shows a few percent
 //! where two saturations, found minutes apart on a machine that others use too, differ by more.
+//!
+//! What a packet comes to is the same for all sizes: as many sockets as the smallest has receivers, which nobody waits for ([`Reception::Swept`]).
 
 use crate::case::{Audience, Case};
+use crate::receiver::Reception;
 use crate::report::Outcome;
 use crate::same_load::{SameLoad, Turn};
+use crate::session::Setting;
 use crate::stats::Spread;
 use serde::{Deserialize, Serialize};
 
@@ -135,6 +139,14 @@ pub fn rate(contender: &str, sizes: &[Case], outcomes: &[Outcome]) -> Option<f64
     crate::same_load::rate(&saturations?)
 }
 
+/// What the sizes of a case are measured in: otherwise the larger ones would pay for looking up more sockets, and waking up who waits for them,
+/// which on loopback the sender does.
+#[must_use]
+pub fn setting<'a>(sizes: &[Case], setting: Setting<'a>) -> Setting<'a> {
+    let smallest = sizes.first().map_or(1, |smallest| smallest.audience.sockets());
+    Setting { reception: Reception::Swept { sockets: smallest }, ..setting }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -188,6 +200,21 @@ pub(crate) mod tests {
         ];
         let expected = [vec![fan(10), fan(200)], vec![rooms(1, Mode::Plain), rooms(100, Mode::Plain)]];
         assert_eq!(families(&cases), expected);
+    }
+
+    #[test]
+    fn all_sizes_are_received_by_the_sockets_of_the_smallest() {
+        let Ok(cores) = crate::machine::Cores::divide() else { return };
+        let setting = Setting {
+            cores,
+            receive_trains: false,
+            precise: false,
+            generator_first: false,
+            reception: Reception::Woken,
+            directory: std::path::Path::new(""),
+        };
+        let sizes = [rooms(2, Mode::Plain), rooms(9, Mode::Plain)];
+        assert_eq!(super::setting(&sizes, setting).reception, Reception::Swept { sockets: 8 });
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What one of the receiver's sockets gets: whether each packet is one of the expected, new, and what was sent.
+//! What one of those who receive gets: whether each packet is one of the expected, new, and what was sent.
 
 use crate::workload::{
     CONSUMER_PAYLOAD_TYPE, HEADER_LEN, Identity, PRODUCER_PAYLOAD_TYPE, Packets, is_from_before, number_of,
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Nothing for so long means that nothing more will come: longer than a busy machine keeps a worker off its core.
 pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
-/// What holds for all sockets from a [`Begin`](crate::receiver::Request::Begin) to its end.
+/// What holds for all of them from a [`Begin`](crate::receiver::Request::Begin) to its end.
 #[derive(Default)]
 pub(crate) struct Step {
     pub(crate) first: u64,
@@ -40,9 +40,8 @@ pub(crate) struct Arrival {
     pub(crate) read: u64,
 }
 
-/// A socket of the receiver.
+/// One who receives.
 pub(crate) struct Inlet {
-    pub(crate) socket: UdpSocket,
     /// What its packets' SSRCs mean: few, so that looking through them is fast.
     streams: Vec<(u32, usize)>,
     /// The only port that packets come from, once it is known.
@@ -59,9 +58,8 @@ pub(crate) struct Inlet {
 }
 
 impl Inlet {
-    pub(crate) fn new(socket: UdpSocket) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            socket,
             streams: Vec::new(),
             source: None,
             strays: 0,
@@ -109,17 +107,17 @@ impl Inlet {
         self.seen.count
     }
 
-    /// Subscribes to a forwarder of chapter 05, which changes nothing. Asked again when no answer comes: a datagram may be lost.
-    pub(crate) fn join(&mut self, forwarder: SocketAddr) -> Result<()> {
+    /// Subscribes its socket to a forwarder of chapter 05, which changes nothing. Asked again when no answer comes: a datagram may be lost.
+    pub(crate) fn join(&mut self, socket: &mut UdpSocket, forwarder: SocketAddr) -> Result<()> {
         const ATTEMPTS: usize = 10;
         let poller = Poller::new()?;
-        poller.add(&self.socket, Token(0), Interest::READ)?;
+        poller.add(&*socket, Token(0), Interest::READ)?;
         let mut events = Events::with_capacity(1);
         let mut batch = RecvBatch::new(1, 64);
         for _ in 0..ATTEMPTS {
-            self.socket.send_to(forwarder, &[JOIN]);
+            socket.send_to(forwarder, &[JOIN]);
             poller.wait(&mut events, Some(QUIET))?;
-            self.socket.recv_batch(&mut batch)?;
+            socket.recv_batch(&mut batch)?;
             if batch.iter().any(|(from, bytes)| *from == forwarder && bytes.first() == Some(&JOINED)) {
                 self.payload_type = PRODUCER_PAYLOAD_TYPE;
                 self.source = Some(forwarder.port());
@@ -132,7 +130,7 @@ impl Inlet {
         bail!("the forwarder at {forwarder} doesn't answer to join");
     }
 
-    /// Takes a packet that came to the socket with this index.
+    /// Takes a packet that came to it; it has this index.
     pub(crate) fn take(
         &mut self,
         index: usize,
@@ -160,7 +158,7 @@ impl Inlet {
             None if is_from_before(timestamp, step.first) => return Ok(()),
             None => bail!("timestamp {timestamp} belongs to no packet of this step"),
         }
-        // Spread over the sockets, so that all of them are sampled.
+        // Spread over those who receive, so that all of them are sampled.
         let spread = number + index as u64;
         if spread.is_multiple_of(step.time_every) {
             step.arrivals.push((number, arrival));

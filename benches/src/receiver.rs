@@ -1,19 +1,16 @@
-//! The receiver: a process with a socket for each who receives, that counts every packet, checks a share of them, and knows how long they took.
+//! The receiver: a process with the sockets of all who receive, that counts every packet, checks a share of them, and knows how long they took.
 
-use crate::arrivals::Stamped;
-use crate::case::Feed;
+mod intake;
+
 use crate::inlet::{Arrival, Inlet, QUIET, Step};
 use crate::link::Requests;
-use crate::machine::monotonic_ns;
 use crate::stats::Latency;
-use crate::workload::{Mode, Packets};
-use anyhow::{Context, Result, anyhow, bail};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::workload::Mode;
+use anyhow::{Context, Result, anyhow};
+use intake::Intake;
+pub use intake::{Opening, Reception};
 use serde::{Deserialize, Serialize};
-use sfu_proto::rtp;
 use sfu_reactor::poll::{Events, Interest, Poller, Token};
-use sfu_reactor::udp::{RecvBatch, UdpOptions, UdpSocket};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,30 +19,19 @@ use std::time::{Duration, Instant};
 /// What the runner asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Request {
-    /// Close all sockets and open these many. Answer: their ports.
-    Open {
-        /// How many.
-        sockets: usize,
-        /// What they get.
-        feeds: Vec<Feed>,
-        /// Bytes of a packet as it was sent.
-        packet_len: usize,
-        /// Whether to take trains of datagrams as they are (UDP_GRO).
-        trains: bool,
-        /// Whether the kernel says when a packet came, not the receiver when it has it. It does so of no trains.
-        stamps: bool,
-    },
-    /// Which port sends to each socket: what comes from others is passed over, and counted. Without it, all are taken as what they should be.
-    /// Answer: nothing.
+    /// Close all sockets and open others. Answer: the port where each who receives gets packets.
+    Open(Opening),
+    /// Which port sends to each who receives: what comes from others is passed over, and counted. Without it, all are taken as what they
+    /// should be; but from sockets that are shared nothing is. Answer: nothing.
     Sources(Vec<u16>),
     /// How packets are protected. Answer: nothing.
     Keys {
         /// The suite.
         mode: Mode,
-        /// Master key and salt of each socket's packets, in base64.
+        /// Master key and salt of what each gets, in base64.
         keys: Vec<String>,
     },
-    /// Subscribe every socket to a forwarder of chapter 05, which changes nothing: what comes is what the producer sends.
+    /// Subscribe everybody to a forwarder of chapter 05, which changes nothing: what comes is what the producer sends.
     /// Answer: nothing.
     Join {
         /// Where it is.
@@ -62,7 +48,7 @@ pub enum Request {
     },
     /// The generator has finished: receive what is still under way, and report. Answer: [`Received`].
     End {
-        /// How many packets should have come, all sockets together.
+        /// How many packets should have come, all who receive together.
         expected: u64,
         /// The generator's notes.
         times: PathBuf,
@@ -72,9 +58,9 @@ pub enum Request {
 /// What has been received.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Received {
-    /// Different packets of the expected numbers, all sockets together.
+    /// Different packets of the expected numbers, all who receive together.
     pub packets: u64,
-    /// As many got the socket that got fewest.
+    /// As many got who got fewest.
     pub fewest: u64,
     /// Packets that came again.
     pub duplicates: u64,
@@ -121,15 +107,15 @@ pub fn main() -> Result<()> {
 
 const REQUESTS: Token = Token(u64::MAX);
 
+/// How long swept sockets are left alone at a time.
+const PAUSE: Duration = Duration::from_micros(500);
+
 struct Receiver {
     poller: Poller,
     events: Events,
-    batch: RecvBatch,
-    /// Used instead of the batch where the kernel stamps.
-    stamped: Option<Stamped>,
-    packets: Packets,
-    inlets: Vec<Inlet>,
-    step: Step,
+    intake: Intake,
+    /// Whether packets are expected: swept sockets are read only then, so that who has no turn takes no processor time.
+    expecting: bool,
 }
 
 /// What a turn has brought.
@@ -141,39 +127,30 @@ struct Turn {
 
 impl Receiver {
     fn new() -> Result<Self> {
-        Ok(Self {
-            poller: Poller::new()?,
-            events: Events::with_capacity(256),
-            batch: RecvBatch::new(64, 65_536),
-            stamped: None,
-            packets: Packets::new(Packets::MIN_LEN)?,
-            inlets: Vec::new(),
-            step: Step::default(),
-        })
+        let (poller, events) = (Poller::new()?, Events::with_capacity(256));
+        Ok(Self { poller, events, intake: Intake::new()?, expecting: false })
     }
 
     fn handle(&mut self, request: Request, requests: &mut Requests) -> Result<()> {
         match request {
-            Request::Open { sockets, feeds, packet_len, trains, stamps } => {
-                let ports = self.open(sockets, &feeds, packet_len, trains, stamps);
+            Request::Open(opening) => {
+                let ports = self.open(&opening);
                 requests.answer(ports)
             }
             Request::Sources(ports) => {
-                let result = self.set_sources(&ports);
+                let result = self.intake.set_sources(&ports);
                 requests.answer(result)
             }
             Request::Keys { mode, keys } => {
-                let result = self.set_keys(mode, &keys);
+                let result = self.intake.set_keys(mode, &keys);
                 requests.answer(result)
             }
             Request::Join { forwarder } => {
-                let result = self.inlets.iter_mut().try_for_each(|inlet| inlet.join(forwarder));
+                let result = self.intake.join(forwarder);
                 requests.answer(result)
             }
             Request::Begin { first, check_every, time_every } => {
-                // What an overloaded step before has left in the sockets doesn't count.
-                self.drain()?;
-                self.begin(first, check_every.max(1), time_every.max(1));
+                self.begin(first, check_every.max(1), time_every.max(1))?;
                 requests.answer(Ok(()))
             }
             Request::End { expected, times } => {
@@ -183,150 +160,85 @@ impl Receiver {
         }
     }
 
-    fn open(
-        &mut self,
-        sockets: usize,
-        feeds: &[Feed],
-        packet_len: usize,
-        trains: bool,
-        stamps: bool,
-    ) -> Result<Vec<u16>> {
-        if trains && stamps {
-            bail!("trains that are taken as they are can't be stamped");
-        }
-        let options = UdpOptions { receive_buffer: Some(1 << 22), gro: trains, ..UdpOptions::default() };
-        self.inlets.clear();
-        self.packets = Packets::new(packet_len)?;
-        self.stamped = stamps.then(Stamped::new);
-        for index in 0..sockets {
-            let socket = UdpSocket::bind("127.0.0.1:0".parse()?, &options)?;
-            if stamps {
-                Stamped::ask(&socket)?;
+    fn open(&mut self, opening: &Opening) -> Result<Vec<u16>> {
+        self.expecting = false;
+        self.intake.open(opening)?;
+        if !self.intake.is_swept() {
+            for (index, socket) in self.intake.sockets.iter().enumerate() {
+                self.poller.add(socket, Token(index as u64), Interest::READ)?;
             }
-            self.poller.add(&socket, Token(index as u64), Interest::READ)?;
-            self.inlets.push(Inlet::new(socket));
         }
-        for feed in feeds {
-            let inlet = self.inlets.get_mut(feed.socket).context("a feed for a socket that there isn't")?;
-            inlet.expect(feed.ssrc, feed.stream);
-        }
-        self.step = Step::default();
-        Ok(self.inlets.iter().map(|inlet| inlet.socket.local_addr().port()).collect())
+        Ok(self.intake.ports())
     }
 
-    fn set_sources(&mut self, ports: &[u16]) -> Result<()> {
-        if ports.len() != self.inlets.len() {
-            bail!("{} sources for {} sockets", ports.len(), self.inlets.len());
-        }
-        self.inlets.iter_mut().zip(ports).for_each(|(inlet, &port)| inlet.expect_from(port));
-        Ok(())
-    }
-
-    fn set_keys(&mut self, mode: Mode, keys: &[String]) -> Result<()> {
-        let Some(suite) = mode.suite() else { return Ok(()) };
-        if keys.len() != self.inlets.len() {
-            bail!("{} keys for {} sockets", keys.len(), self.inlets.len());
-        }
-        for (inlet, key) in self.inlets.iter_mut().zip(keys) {
-            let key = STANDARD.decode(key).context("a key isn't base64")?;
-            inlet.protect(suite, &key)?;
-        }
-        Ok(())
-    }
-
-    fn begin(&mut self, first: u64, check_every: u64, time_every: u64) {
-        self.step = Step { first, check_every, time_every, calls_before: self.calls(), ..Step::default() };
-        self.inlets.iter_mut().for_each(Inlet::begin);
-    }
-
-    fn drain(&mut self) -> Result<()> {
+    fn begin(&mut self, first: u64, check_every: u64, time_every: u64) -> Result<()> {
+        self.expecting = true;
+        // What an overloaded step before has left in the sockets doesn't count.
         while self.receive(Some(Duration::ZERO))?.datagrams > 0 {}
+        let calls_before = self.intake.calls();
+        self.intake.begin(Step { first, check_every, time_every, calls_before, ..Step::default() });
         Ok(())
     }
 
     fn end(&mut self, expected: u64, times: &PathBuf) -> Result<Received> {
         // Where everything is checked nothing is timed, and a busy machine is waited for.
-        let quiet = if self.step.check_every == 1 { 10 * QUIET } else { QUIET };
+        let quiet = if self.intake.step.check_every == 1 { 10 * QUIET } else { QUIET };
         // Only media counts: the worker's reports to many consumers never cease.
         let mut last = Instant::now();
-        while self.received() < expected && last.elapsed() < quiet {
+        while self.intake.received() < expected && last.elapsed() < quiet {
             if self.receive(Some(quiet.saturating_sub(last.elapsed())))?.datagrams > 0 {
                 last = Instant::now();
             }
         }
+        self.expecting = false;
+        let Self { intake, .. } = self;
+        let step = &intake.step;
         let times = fs::read(times).with_context(|| format!("{} can't be read", times.display()))?;
         let sent_at = |number: u64| {
-            let index = usize::try_from(number - self.step.first).ok()?;
+            let index = usize::try_from(number - step.first).ok()?;
             times.as_chunks().0.get(index).map(|&time| u64::from_ne_bytes(time))
         };
         let latency = |until: fn(Arrival) -> u64| -> Result<Option<Latency>> {
-            let took = self.step.arrivals.iter().map(|&(number, arrival)| {
+            let took = step.arrivals.iter().map(|&(number, arrival)| {
                 let sent = sent_at(number).ok_or_else(|| anyhow!("packet {number} arrived and was never sent"))?;
                 Ok(until(arrival).saturating_sub(sent))
             });
             Ok(Latency::of(took.collect::<Result<_>>()?))
         };
         Ok(Received {
-            packets: self.received(),
-            fewest: self.inlets.iter().map(Inlet::count).min().unwrap_or(0),
-            duplicates: self.inlets.iter().map(|inlet| inlet.duplicates).sum(),
-            checked: self.step.checked,
-            wrong: self.step.wrong.clone(),
-            wrong_count: self.step.wrong_count,
+            packets: intake.received(),
+            fewest: intake.inlets.iter().map(Inlet::count).min().unwrap_or(0),
+            duplicates: intake.inlets.iter().map(|inlet| inlet.duplicates).sum(),
+            checked: step.checked,
+            wrong: step.wrong.clone(),
+            wrong_count: step.wrong_count,
             latency: latency(|arrival| arrival.came)?,
-            latency_read: if self.stamped.is_some() { latency(|arrival| arrival.read)? } else { None },
-            strays: self.inlets.iter().map(|inlet| inlet.strays).sum(),
-            calls: self.calls() - self.step.calls_before,
-            last: self.step.last,
+            latency_read: if intake.is_stamped() { latency(|arrival| arrival.read)? } else { None },
+            strays: intake.strays(),
+            calls: intake.calls() - step.calls_before,
+            last: step.last,
         })
     }
 
-    fn received(&self) -> u64 {
-        self.inlets.iter().map(Inlet::count).sum()
-    }
-
-    fn calls(&self) -> u64 {
-        self.inlets.iter().map(|inlet| inlet.socket.counters().receive_calls).sum()
-    }
-
-    /// Waits until something comes, and takes it.
+    /// Waits until something comes, or it is time to look, and takes it.
     fn receive(&mut self, timeout: Option<Duration>) -> Result<Turn> {
+        let sweeps = self.expecting && self.intake.is_swept();
+        let timeout = if sweeps { Some(timeout.map_or(PAUSE, |timeout| timeout.min(PAUSE))) } else { timeout };
         self.poller.wait(&mut self.events, timeout)?;
         let mut turn = Turn { datagrams: 0, requests: false };
         for event in &self.events {
             if event.token == REQUESTS {
                 turn.requests = true;
-                continue;
-            }
-            let index = event.token.0 as usize;
-            let Some(inlet) = self.inlets.get_mut(index) else { continue };
-            let (step, packets) = (&mut self.step, &self.packets);
-            let mut take = |inlet: &mut Inlet, from: u16, bytes: &mut [u8], arrival| {
-                // Sender reports and the like aren't counted.
-                if !inlet.admits(from) || rtp::is_rtcp(bytes) {
-                    return;
-                }
-                turn.datagrams += 1;
-                if let Err(error) = inlet.take(index, bytes, arrival, step, packets) {
-                    step.wrong_count += 1;
-                    step.wrong.get_or_insert_with(|| format!("receiver {index}: {error:#}"));
-                }
-            };
-            if let Some(stamped) = &mut self.stamped {
-                let count = stamped.receive(&inlet.socket)?;
-                let read = monotonic_ns();
-                for datagram in 0..count {
-                    let (from, bytes, came) = stamped.datagram_mut(datagram);
-                    take(inlet, from, bytes, Arrival { came, read });
-                }
             } else {
-                self.batch.clear();
-                inlet.socket.recv_batch(&mut self.batch)?;
-                let read = monotonic_ns();
-                for datagram in 0..self.batch.len() {
-                    let (from, bytes) = self.batch.datagram_mut(datagram);
-                    let from = from.port();
-                    take(inlet, from, bytes, Arrival { came: read, read });
+                turn.datagrams += self.intake.take(event.token.0 as usize)?.1;
+            }
+        }
+        for socket in 0..if sweeps { self.intake.sockets.len() } else { 0 } {
+            loop {
+                let (datagrams, media) = self.intake.take(socket)?;
+                turn.datagrams += media;
+                if datagrams == 0 {
+                    break;
                 }
             }
         }

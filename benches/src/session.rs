@@ -4,7 +4,7 @@ use crate::case::{Audience, Case};
 use crate::generator::{self, Generated, Load, Target};
 use crate::link::Helper;
 use crate::machine::{self, Core, Cores, Memory};
-use crate::receiver::{Received, Request};
+use crate::receiver::{Opening, Received, Reception, Request};
 use crate::scene;
 use crate::worker::Worker;
 use crate::workload::{CONSUMER_PAYLOAD_TYPE, Mode, PRODUCER_PAYLOAD_TYPE, producer_ssrc};
@@ -40,6 +40,8 @@ pub struct Setting<'a> {
     pub precise: bool,
     /// Whether the generator runs before anything else on its core (`precedence`).
     pub generator_first: bool,
+    /// How packets are taken.
+    pub reception: Reception,
     /// For files that pass between the processes.
     pub directory: &'a Path,
 }
@@ -266,13 +268,14 @@ struct Usage {
 
 fn receiver(case: Case, setting: Setting<'_>) -> Result<(Helper, Vec<u16>)> {
     let mut receiver = Helper::start("receiver", setting.cores.receiver)?;
-    let ports = receiver.ask(&Request::Open {
-        sockets: case.audience.sockets(),
+    let ports = receiver.ask(&Request::Open(Opening {
+        receivers: case.audience.sockets(),
+        reception: setting.reception,
         feeds: case.audience.feeds(),
         packet_len: case.traffic.packet_len,
         trains: setting.receive_trains,
         stamps: setting.precise && !setting.receive_trains,
-    })?;
+    }))?;
     Ok((receiver, ports))
 }
 

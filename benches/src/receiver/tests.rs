@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::case::Audience;
-use crate::workload::{CONSUMER_PAYLOAD_TYPE, HEADER_LEN, Identity, Labels};
-use sfu_proto::srtp;
+use crate::machine::monotonic_ns;
+use crate::workload::{CONSUMER_PAYLOAD_TYPE, HEADER_LEN, Identity, Labels, Packets};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sfu_proto::{rtp, srtp};
+use sfu_reactor::udp::{UdpOptions, UdpSocket};
 
 const PACKET_LEN: usize = 300;
 
@@ -16,13 +20,14 @@ struct Bench {
 
 impl Bench {
     fn new(name: &str, consumers: usize) -> Self {
-        Self::with(name, consumers, false)
+        Self::with(name, consumers, Reception::Woken, false)
     }
 
-    fn with(name: &str, consumers: usize, stamps: bool) -> Self {
+    fn with(name: &str, receivers: usize, reception: Reception, stamps: bool) -> Self {
         let mut receiver = Receiver::new().unwrap();
-        let feeds = Audience::Fan { producers: 2, consumers }.feeds();
-        let ports = receiver.open(consumers, &feeds, PACKET_LEN, false, stamps).unwrap();
+        let feeds = Audience::Fan { producers: 2, consumers: receivers }.feeds();
+        let opening = Opening { receivers, reception, feeds, packet_len: PACKET_LEN, trains: false, stamps };
+        let ports = receiver.open(&opening).unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &UdpOptions::default()).unwrap();
         let times = std::env::temp_dir().join(format!("bench-receiver-{name}-{}", std::process::id()));
         fs::write(&times, 5_u64.to_ne_bytes().repeat(10)).unwrap();
@@ -55,7 +60,7 @@ fn of_stream(stream: usize, number: u64, ssrc: u32) -> Vec<u8> {
 #[test]
 fn counts_checks_and_times_what_comes() {
     let mut bench = Bench::new("counts", 2);
-    bench.receiver.begin(100, 1, 1);
+    bench.receiver.begin(100, 1, 1).unwrap();
     for number in 100..110 {
         bench.send(0, &packet(number, 0));
     }
@@ -76,10 +81,10 @@ fn counts_checks_and_times_what_comes() {
 fn what_comes_from_elsewhere_than_the_worker_is_passed_over_and_counted() {
     let mut bench = Bench::new("strays", 2);
     let port = bench.sender.local_addr().port();
-    assert!(bench.receiver.set_sources(&[port]).is_err(), "there are two sockets");
+    assert!(bench.receiver.intake.set_sources(&[port]).is_err(), "there are two sockets");
     // The second socket's packets come from another transport.
-    bench.receiver.set_sources(&[port, port ^ 1]).unwrap();
-    bench.receiver.begin(0, 1, 1);
+    bench.receiver.intake.set_sources(&[port, port ^ 1]).unwrap();
+    bench.receiver.begin(0, 1, 1).unwrap();
     // A STUN binding request, as a socket that had the port before gets it.
     let mut stun = [0; 20];
     stun[1] = 1;
@@ -91,13 +96,46 @@ fn what_comes_from_elsewhere_than_the_worker_is_passed_over_and_counted() {
 }
 
 #[test]
+fn who_shares_a_socket_gets_what_comes_from_its_own_port() {
+    for stamps in [false, true] {
+        let mut bench = Bench::with("shared", 3, Reception::Swept { sockets: 2 }, stamps);
+        assert_eq!(bench.ports[0], bench.ports[2]);
+        assert_ne!(bench.ports[0], bench.ports[1]);
+        let other = || UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &UdpOptions::default()).unwrap();
+        let mut senders = [other(), other(), other()];
+        let sources = senders.each_ref().map(|sender| sender.local_addr().port());
+        assert!(bench.receiver.intake.set_sources(&[sources[0]; 3]).is_err(), "nobody could be told from the others");
+        bench.receiver.intake.set_sources(&sources).unwrap();
+        bench.receiver.begin(0, 1, 1).unwrap();
+        let mut send = |sender: usize, packet: &[u8]| {
+            let to = SocketAddr::new([127, 0, 0, 1].into(), bench.ports[sender]);
+            senders[sender].send_to(to, packet);
+        };
+        for number in 0..10 {
+            for (sender, consumer) in [(0, 0), (1, 1), (2, 2)] {
+                send(sender, &packet(number, consumer));
+            }
+        }
+        // The first's packet, from the third's port.
+        send(2, &packet(0, 0));
+        // Nobody's.
+        let first = bench.ports[0];
+        bench.sender.send_to(SocketAddr::new([127, 0, 0, 1].into(), first), &packet(0, 0));
+        let received = bench.end(30);
+        assert_eq!((received.packets, received.fewest, received.checked), (30, 10, 30));
+        assert_eq!((received.strays, received.wrong_count), (1, 1));
+        assert!(received.wrong.unwrap().starts_with("receiver 2: a packet has SSRC"));
+    }
+}
+
+#[test]
 fn packets_are_as_late_as_the_kernel_got_them_however_long_they_wait_to_be_read() {
     const WAIT: u64 = 2_000_000;
-    let mut bench = Bench::with("stamps", 1, true);
+    let mut bench = Bench::with("stamps", 1, Reception::Woken, true);
     // The kernel begins to stamp soon after the first socket has asked.
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        bench.receiver.begin(0, 1, 1);
+        bench.receiver.begin(0, 1, 1).unwrap();
         let before = monotonic_ns();
         fs::write(&bench.times, before.to_ne_bytes()).unwrap();
         bench.send(0, &packet(0, 0));
@@ -131,7 +169,7 @@ fn other_work_than_the_expected_is_told() {
         ("step", of_another_step),
     ] {
         let mut bench = Bench::new(name, 1);
-        bench.receiver.begin(0, 1, 1);
+        bench.receiver.begin(0, 1, 1).unwrap();
         bench.send(0, &packet(0, 0));
         bench.send(0, &wrong);
         let received = bench.end(10);
@@ -145,8 +183,8 @@ fn protected_packets_are_decrypted_before_they_are_compared() {
     let suite = Mode::AesGcm.suite().unwrap();
     let key: Vec<u8> = (0..suite.key_and_salt_len() as u8).collect();
     let mut bench = Bench::new("srtp", 1);
-    bench.receiver.set_keys(Mode::AesGcm, &[STANDARD.encode(&key)]).unwrap();
-    bench.receiver.begin(0, 1, 1);
+    bench.receiver.intake.set_keys(Mode::AesGcm, &[STANDARD.encode(&key)]).unwrap();
+    bench.receiver.begin(0, 1, 1).unwrap();
     let mut sender = srtp::Sender::new(srtp::Backend::Evp, suite, &key).unwrap();
     for number in 0..3 {
         let plain = packet(number, 0);

@@ -211,8 +211,8 @@ const ABOUT_LIMITS: &str = "The limit is what the kernel's cheapest sending for 
 
 /// What the table of growth shows.
 const ABOUT_GROWTH: &str = "A process of the worker for each size, all at half of the lowest of its saturations in them, in turns that alternate. \
-                            Each turn is held against that of the smallest size beside it; ×: the median of these ratios. In brackets \
-                            the 95 % intervals of the medians.";
+                            All receive with as many sockets as the smallest has receivers, and no packet wakes anybody up. Each turn is held against that \
+                            of the smallest size beside it; ×: the median of these ratios. In brackets the 95 % intervals of the medians.";
 
 fn none() -> String {
     "–".to_owned()
