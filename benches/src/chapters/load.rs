@@ -12,7 +12,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -214,8 +214,10 @@ impl Clients {
         }
         let mut buffer = vec![0; 256 << 10];
         while under_way > 0 {
+            let waiting = Instant::now();
             self.poller.wait(&mut events, Some(PATIENCE))?;
-            ensure!(!events.is_empty(), "{under_way} answers do not come");
+            // A process that was stopped, and goes on, stops waiting without having had anything.
+            ensure!(!events.is_empty() || waiting.elapsed() < PATIENCE, "{under_way} answers do not come");
             for event in &events {
                 let index = event.token.0 as usize / 2;
                 let conversation = &mut self.conversations[index];
