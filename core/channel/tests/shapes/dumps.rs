@@ -1,82 +1,13 @@
-//! What the worker writes, literally as the protocol has it.
+//! What `dump` answers.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::{Value, json};
 use sfu_channel::dump::*;
-use sfu_channel::json::{BadFrame, FromWorker, from_value, write_response};
-use sfu_channel::notification::Event;
-use sfu_channel::reply::*;
-use sfu_channel::response::{Refusal, Reply, Response};
-use sfu_channel::stats::*;
+use sfu_channel::json::from_value;
 use sfu_channel::*;
 
-fn accepted(id: u32, data: Option<Reply>) -> Value {
-    serde_json::from_str(&write_response(&Response { id, outcome: Ok(data) })).unwrap()
-}
-
-/// What the worker answers has just these members, and the library reads the same struct out of them, names a member
-/// that is of a wrong type, and passes over those that it does not know.
-fn assert_shape<T>(value: &T, expected: Value)
-where
-    T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug,
-{
-    assert_eq!(serde_json::to_value(value).unwrap(), expected);
-    assert_eq!(&from_value::<T>(&expected).unwrap(), value);
-    // The type of some is only written, since the request tells it.
-    for name in expected.as_object().unwrap().keys().filter(|name| *name != "type") {
-        let mut wrong = expected.clone();
-        // Nothing is a list of lists of such numbers; a list alone may stand for a struct.
-        wrong[name] = json!([[-1]]);
-        let field = from_value::<T>(&wrong).unwrap_err().field;
-        assert!(field == *name || field.starts_with(&format!("{name}[")), "{name}: {field:?}");
-    }
-    let mut more = expected;
-    more["unheardOf"] = json!({"of": [1]});
-    assert_eq!(&from_value::<T>(&more).unwrap(), value);
-}
-
-#[test]
-fn responses() {
-    assert_eq!(write_response(&Response { id: 7, outcome: Ok(None) }), r#"{"id":7,"accepted":true}"#);
-    let layers = Reply::ConsumerLayers(ConsumerLayers { spatial_layer: 2, temporal_layer: 0 });
-    let expected = json!({"id": 8, "accepted": true, "data": {"spatialLayer": 2, "temporalLayer": 0}});
-    assert_eq!(accepted(8, Some(layers)), expected);
-    let refuse = |refusal: Refusal| write_response(&Response { id: 9, outcome: Err(refusal) });
-    let refusal = Refusal::type_error("missing field routerId").in_method("worker.createRouter");
-    assert_eq!(
-        refuse(refusal),
-        r#"{"id":9,"error":"TypeError","reason":"missing field routerId [method:worker.createRouter]"}"#
-    );
-    // This generation has no word for the third class.
-    assert_eq!(refuse(Refusal::not_found("x")), r#"{"id":9,"error":"Error","reason":"x"}"#);
-}
-
-#[test]
-fn responses_of_another_worker() {
-    let parse = |text: &str| FromWorker::parse(text.as_bytes());
-    let response = |id, outcome| Ok(FromWorker::Response(Response { id, outcome }));
-    // mediasoup's worker sorts keys.
-    assert_eq!(parse(r#"{"accepted":true,"data":{"a":1},"id":3}"#), response(3, Ok(Some(json!({"a": 1})))));
-    assert_eq!(parse(r#"{"id":3,"error":"Error"}"#), response(3, Err(Refusal::error(""))));
-    assert_eq!(parse(r#"{"id":3,"error":"Whatever","reason":"r"}"#), response(3, Err(Refusal::error("r"))));
-    assert!(matches!(parse(r#"{"id":3}"#), Err(BadFrame::Field(_))));
-    assert!(matches!(parse(r#"{"accepted":true}"#), Err(BadFrame::Field(_))));
-    assert!(matches!(parse("nonsense"), Err(BadFrame::Unreadable(_))));
-    assert!(matches!(parse("[]"), Err(BadFrame::Field(_))));
-    assert_eq!(parse(r#"{"targetId":"x","event":"party"}"#), Err(BadFrame::UnknownEvent("party".to_owned())));
-}
-
-#[test]
-fn notifications_of_another_worker() {
-    // What mediasoup's worker says of a connection: it sorts keys.
-    let text =
-        r#"{"data":{"dtlsRemoteCert":"-----BEGIN","dtlsState":"connected"},"event":"dtlsstatechange","targetId":"t"}"#;
-    let Ok(FromWorker::Notification(notification)) = FromWorker::parse(text.as_bytes()) else { panic!() };
-    let Event::DtlsStateChange(change) = notification.event else { panic!() };
-    assert_eq!((change.dtls_state, change.dtls_remote_cert.as_deref()), (DtlsState::Connected, Some("-----BEGIN")));
-}
+use super::{assert_shape, tuple, tuple_json};
 
 #[test]
 fn worker_and_router_dumps() {
@@ -134,20 +65,6 @@ fn joined(own: Value) -> Value {
     let mut all = base_json();
     all.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
     all
-}
-
-fn tuple() -> TransportTuple {
-    TransportTuple {
-        local_address: "9.9.9.1".to_owned(),
-        local_port: 4000,
-        remote_ip: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        remote_port: Some(5000),
-        protocol: Protocol::Udp,
-    }
-}
-
-fn tuple_json() -> Value {
-    json!({"localIp": "9.9.9.1", "localPort": 4000, "remoteIp": "127.0.0.1", "remotePort": 5000, "protocol": "udp"})
 }
 
 #[test]
@@ -385,37 +302,6 @@ fn data_dumps() {
     );
 }
 
-#[test]
-fn replies() {
-    let ice_parameters = IceParameters { username_fragment: "u".to_owned(), password: "p".to_owned(), ice_lite: true };
-    let srtp_parameters =
-        Some(SrtpParameters { crypto_suite: SrtpCryptoSuite::AeadAes256Gcm, key_base64: "AAAA".to_owned() });
-    assert_shape(&WebRtcConnected { dtls_local_role: DtlsRole::Server }, json!({"dtlsLocalRole": "server"}));
-    assert_shape(
-        &PlainConnected { tuple: Some(tuple()), rtcp_tuple: Some(tuple()), srtp_parameters },
-        json!({"tuple": tuple_json(), "rtcpTuple": tuple_json(),
-               "srtpParameters": {"cryptoSuite": "AEAD_AES_256_GCM", "keyBase64": "AAAA"}}),
-    );
-    assert_shape(&PlainConnected::default(), json!({}));
-    assert_shape(
-        &IceRestarted { ice_parameters },
-        json!({"iceParameters": {"usernameFragment": "u", "password": "p", "iceLite": true}}),
-    );
-    assert_shape(&Produced { rtp_type: RtpType::Simulcast }, json!({"type": "simulcast"}));
-    assert_shape(
-        &Consumed {
-            paused: true,
-            producer_paused: false,
-            score: ConsumerScore { score: 10, producer_score: 9, producer_scores: vec![9, 8] },
-            preferred_layers: Some(ConsumerLayers { spatial_layer: 1, temporal_layer: 2 }),
-        },
-        json!({"paused": true, "producerPaused": false,
-               "score": {"score": 10, "producerScore": 9, "producerScores": [9, 8]},
-               "preferredLayers": {"spatialLayer": 1, "temporalLayer": 2}}),
-    );
-    assert_shape(&BufferedAmount { buffered_amount: 5 }, json!({"bufferedAmount": 5}));
-}
-
 /// The layers of a consumer are all there or none.
 #[test]
 fn a_consumer_without_one_of_its_layers_is_refused() {
@@ -425,94 +311,4 @@ fn a_consumer_without_one_of_its_layers_is_refused() {
         "producerPaused": true, "priority": 1, "traceEventTypes": "", "preferredSpatialLayer": 1,
     });
     assert_eq!(from_value::<ConsumerDump>(&dump).unwrap_err().field, "targetSpatialLayer");
-}
-
-#[test]
-fn statistics() {
-    let name = |stat_type| serde_json::to_value::<TransportStatType>(stat_type).unwrap();
-    assert_eq!(name(TransportStatType::WebRtcTransport), "webrtc-transport");
-    assert_eq!(name(TransportStatType::PlainRtpTransport), "plain-rtp-transport");
-    assert_eq!(name(TransportStatType::PipeTransport), "pipe-transport");
-    assert_eq!(name(TransportStatType::DirectTransport), "direct-transport");
-    let least = TransportStat { transport_id: "t".to_owned(), ..TransportStat::default() };
-    assert_shape(
-        &least,
-        json!({"type": "direct-transport", "transportId": "t", "timestamp": 0, "bytesReceived": 0, "recvBitrate": 0,
-               "bytesSent": 0, "sendBitrate": 0, "rtpBytesReceived": 0, "rtpRecvBitrate": 0, "rtpBytesSent": 0,
-               "rtpSendBitrate": 0, "rtxBytesReceived": 0, "rtxRecvBitrate": 0, "rtxBytesSent": 0, "rtxSendBitrate": 0,
-               "probationBytesSent": 0, "probationSendBitrate": 0}),
-    );
-    assert_shape(
-        &TransportStat {
-            stat_type: TransportStatType::WebRtcTransport,
-            transport_id: "t".to_owned(),
-            timestamp: 1,
-            sctp_state: Some(SctpState::Connected),
-            bytes_received: 2,
-            recv_bitrate: 3,
-            bytes_sent: 4,
-            send_bitrate: 5,
-            rtp_bytes_received: 6,
-            rtp_recv_bitrate: 7,
-            rtp_bytes_sent: 8,
-            rtp_send_bitrate: 9,
-            rtx_bytes_received: 10,
-            rtx_recv_bitrate: 11,
-            rtx_bytes_sent: 12,
-            rtx_send_bitrate: 13,
-            probation_bytes_sent: 14,
-            probation_send_bitrate: 15,
-            available_outgoing_bitrate: Some(16),
-            available_incoming_bitrate: Some(17),
-            max_incoming_bitrate: Some(18),
-            max_outgoing_bitrate: None,
-            min_outgoing_bitrate: None,
-            rtp_packet_loss_received: Some(0.25),
-            rtp_packet_loss_sent: Some(0.5),
-            ice_role: Some(IceRole::Controlled),
-            ice_state: Some(IceState::Completed),
-            ice_selected_tuple: Some(tuple()),
-            dtls_state: Some(DtlsState::Connected),
-            rtcp_mux: Some(false),
-            comedia: Some(true),
-            tuple: Some(tuple()),
-            rtcp_tuple: Some(tuple()),
-        },
-        json!({"type": "webrtc-transport", "transportId": "t", "timestamp": 1, "sctpState": "connected",
-               "bytesReceived": 2, "recvBitrate": 3, "bytesSent": 4, "sendBitrate": 5, "rtpBytesReceived": 6,
-               "rtpRecvBitrate": 7, "rtpBytesSent": 8, "rtpSendBitrate": 9, "rtxBytesReceived": 10,
-               "rtxRecvBitrate": 11, "rtxBytesSent": 12, "rtxSendBitrate": 13, "probationBytesSent": 14,
-               "probationSendBitrate": 15, "availableOutgoingBitrate": 16, "availableIncomingBitrate": 17,
-               "maxIncomingBitrate": 18, "rtpPacketLossReceived": 0.25, "rtpPacketLossSent": 0.5,
-               "iceRole": "controlled", "iceState": "completed", "iceSelectedTuple": tuple_json(),
-               "dtlsState": "connected", "rtcpMux": false, "comedia": true, "tuple": tuple_json(),
-               "rtcpTuple": tuple_json()}),
-    );
-    assert_shape(
-        &DataProducerStat {
-            timestamp: 1,
-            label: "l".to_owned(),
-            protocol: String::new(),
-            messages_received: 2,
-            bytes_received: 3,
-        },
-        json!({"type": "data-producer", "timestamp": 1, "label": "l", "protocol": "", "messagesReceived": 2,
-               "bytesReceived": 3}),
-    );
-    let stream = json!({
-        "type": "inbound-rtp", "timestamp": 1, "ssrc": 5, "kind": "audio", "mimeType": "audio/opus", "packetsLost": 0,
-        "fractionLost": 0, "packetsDiscarded": 0, "packetsRetransmitted": 0, "packetsRepaired": 0, "nackCount": 0,
-        "nackPacketCount": 0, "pliCount": 0, "firCount": 0, "score": 10, "jitter": 3, "packetCount": 9, "byteCount": 90,
-        "bitrate": 100, "bitrateByLayer": {"0.0": 50}, "roundTripTime": 1.5
-    });
-    let read: RtpStreamStat = serde_json::from_value(stream.clone()).unwrap();
-    assert_shape(&read, stream);
-}
-
-#[test]
-fn secrets_stay_out_of_logs() {
-    let ice = IceParameters { username_fragment: "ufrag".to_owned(), password: "secret".to_owned(), ice_lite: true };
-    let srtp = SrtpParameters { crypto_suite: SrtpCryptoSuite::AesCm128HmacSha1_32, key_base64: "secret".to_owned() };
-    let shown = format!("{ice:?} {srtp:?}");
-    assert!(shown.contains("ufrag") && !shown.contains("secret"), "{shown}");
 }
