@@ -233,14 +233,8 @@ impl Receiver {
                 turn.datagrams += self.intake.take(event.token.0 as usize)?.1;
             }
         }
-        for socket in 0..if sweeps { self.intake.sockets.len() } else { 0 } {
-            loop {
-                let (datagrams, media) = self.intake.take(socket)?;
-                turn.datagrams += media;
-                if datagrams == 0 {
-                    break;
-                }
-            }
+        if sweeps {
+            turn.datagrams += self.intake.sweep()?;
         }
         Ok(turn)
     }

@@ -200,6 +200,21 @@ impl Intake {
         Ok((batch.len(), media))
     }
 
+    /// Takes all that waits in any socket. Returns how many of the datagrams are media.
+    pub(super) fn sweep(&mut self) -> Result<usize> {
+        let mut media = 0;
+        for socket in 0..self.sockets.len() {
+            loop {
+                let (datagrams, of_them) = self.take(socket)?;
+                media += of_them;
+                if datagrams == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(media)
+    }
+
     /// Different packets that came.
     pub(super) fn received(&self) -> u64 {
         self.inlets.iter().map(Inlet::count).sum()
