@@ -188,14 +188,7 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let cores = Cores::divide()?;
     let (durations, schedule) =
         if options.quick { (Durations::QUICK, Schedule::QUICK) } else { (FULL, Schedule::FULL) };
-    let setting = Setting {
-        cores,
-        receive_trains: options.receive_trains,
-        precise: false,
-        generator_first: false,
-        reception: receiver::Reception::Woken,
-        directory,
-    };
+    let setting = Setting { receive_trains: options.receive_trains, ..Setting::new(cores, directory) };
     let machine = Machine::describe();
     let (contenders, mut absent) = contenders(options, cores, directory)?;
     absent.extend(resources::small_buffers());

@@ -205,14 +205,7 @@ pub(crate) mod tests {
     #[test]
     fn all_sizes_are_received_by_the_sockets_of_the_smallest() {
         let Ok(cores) = crate::machine::Cores::divide() else { return };
-        let setting = Setting {
-            cores,
-            receive_trains: false,
-            precise: false,
-            generator_first: false,
-            reception: Reception::Woken,
-            directory: std::path::Path::new(""),
-        };
+        let setting = Setting::new(cores, std::path::Path::new(""));
         let sizes = [rooms(2, Mode::Plain), rooms(9, Mode::Plain)];
         assert_eq!(super::setting(&sizes, setting).reception, Reception::Swept { sockets: 8 });
     }

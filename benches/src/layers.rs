@@ -149,14 +149,7 @@ pub fn main() -> Result<ExitCode> {
 fn run(options: &Options, directory: &Path) -> Result<Report> {
     let cores = Cores::divide()?;
     let durations = if options.quick { Durations::QUICK } else { Durations::FULL };
-    let setting = Setting {
-        cores,
-        receive_trains: false,
-        precise: false,
-        generator_first: false,
-        reception: receiver::Reception::Woken,
-        directory,
-    };
+    let setting = Setting::new(cores, directory);
     let machine = Machine::describe();
     let total = LAYERS.len() * options.consumers.len() * options.repetitions;
     let progress = output::progress(total)?;

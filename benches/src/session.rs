@@ -46,6 +46,15 @@ pub struct Setting<'a> {
     pub directory: &'a Path,
 }
 
+impl<'a> Setting<'a> {
+    /// Receivers that wait for packets, and take no trains; times as processes have them.
+    #[must_use]
+    pub const fn new(cores: Cores, directory: &'a Path) -> Self {
+        let reception = Reception::Woken;
+        Self { cores, receive_trains: false, precise: false, generator_first: false, reception, directory }
+    }
+}
+
 /// How a step is checked.
 #[derive(Debug, Clone, Copy)]
 pub struct Checks {

@@ -132,14 +132,7 @@ fn texts(report: &Report) -> [(&'static str, String); 2] {
 fn run(options: &Options, directory: &Path) -> Result<Report> {
     let cores = Cores::divide()?;
     let durations = if options.quick { Durations::QUICK } else { FULL };
-    let setting = Setting {
-        cores,
-        receive_trains: false,
-        precise: false,
-        generator_first: false,
-        reception: receiver::Reception::Woken,
-        directory,
-    };
+    let setting = Setting::new(cores, directory);
     let machine = Machine::describe();
     let (mut contenders, mut absent) = contenders()?;
     if !options.only.is_empty() {
