@@ -1,6 +1,7 @@
 //! The command line of `bench-forward`, and its order of work.
 
 use crate::case::{Audience, Case};
+use crate::distance::{self, Beside};
 use crate::growth::Growth;
 use crate::limit::{self, Limit};
 use crate::machine::Cores;
@@ -70,6 +71,10 @@ struct Options {
     /// Leave out the control, in which the load generator sends straight to the receiver
     #[arg(long)]
     no_control: bool,
+
+    /// Leave out how a packet's price grows with receivers and rooms
+    #[arg(long)]
+    no_growth: bool,
 
     /// Let receivers take trains of datagrams uncut (UDP_GRO): kinder to workers that send trains than a network would be
     #[arg(long)]
@@ -196,13 +201,14 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let takes_part = |contender: &Contender, case: &Case| contender.modes.contains(&case.mode);
     let total: usize =
         cases.iter().map(|case| contenders.iter().filter(|contender| takes_part(contender, case)).count()).sum();
-    let families = growth::families(cases);
+    let families = if options.no_growth { Vec::new() } else { growth::families(cases) };
     let workers: Vec<&Contender> = contenders.iter().filter(|contender| contender.program.is_some()).collect();
     let growing = |sizes: &Vec<Case>| workers.iter().filter(|worker| takes_part(worker, &sizes[0])).count();
     let growths: usize = families.iter().map(growing).sum();
     // Each case once more, for the same load.
     let progress = output::progress(total * options.repetitions + cases.len() + growths)?;
-    let mut runner = Runner { setting, durations, schedule, progress, absent };
+    let distance_turns = schedule.turns.div_ceil(options.repetitions.max(1));
+    let mut runner = Runner { setting, durations, schedule, distance_turns, progress, absent };
 
     let mut limits: Vec<(Case, Vec<Limit>)> = cases.iter().map(|&case| (case, Vec::new())).collect();
     let mut tried: HashMap<(usize, usize), Tried> = HashMap::new();
@@ -229,8 +235,9 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     for (case_index, &case) in cases.iter().enumerate() {
         let mut of_case = Vec::new();
         for (contender_index, contender) in contenders.iter().enumerate() {
-            if let Some(Tried { results, calls }) = tried.remove(&(contender_index, case_index)) {
-                of_case.push(Outcome::new(contender.name.clone(), case, results, calls));
+            if let Some(Tried { results, calls, beside_limit }) = tried.remove(&(contender_index, case_index)) {
+                let outcome = Outcome::new(contender.name.clone(), case, results, calls);
+                of_case.push(Outcome { beside_limit, ..outcome });
             }
         }
         outcomes.extend(runner.same_load(&contenders, case, of_case));
@@ -263,6 +270,7 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
 struct Tried {
     results: Vec<Result<Run, String>>,
     calls: Option<f64>,
+    beside_limit: Vec<Beside>,
 }
 
 impl Tried {
@@ -275,6 +283,8 @@ struct Runner<'a> {
     setting: Setting<'a>,
     durations: Durations,
     schedule: Schedule,
+    /// Turns beside the limit in each repetition: all together as many as at the same load.
+    distance_turns: usize,
     progress: ProgressBar,
     absent: Vec<String>,
 }
@@ -294,6 +304,10 @@ impl Runner<'_> {
                     Err(error) => self.say_once(format!("system calls: {error:#}")),
                 }
             }
+            if session.process().is_some() {
+                tell("measuring the limit and the worker in turns");
+                tried.beside_limit.extend(self.beside_limit(&mut session, run.packets_per_second)?);
+            }
             Ok(run)
         });
         if let Err(error) = &result {
@@ -301,6 +315,17 @@ impl Runner<'_> {
         }
         tried.results.push(result.map_err(|error| format!("{error:#}")));
         progress.inc(1);
+    }
+
+    /// Measures a worker and the limit in turns.
+    fn beside_limit(&mut self, session: &mut Session, saturation: f64) -> Result<Vec<Beside>> {
+        let (case, cores) = (session.case(), self.setting.cores);
+        let (turns, schedule) = (self.distance_turns, self.schedule);
+        let mut limit = || {
+            let limit = limit::without_receiving(case, cores).map(|limit| limit.without_receiving());
+            limit.map_err(|error| self.say_once(format!("the limit: {error:#}"))).ok()
+        };
+        distance::measure(session, saturation, turns, schedule, &mut limit)
     }
 
     /// Measures the workers that have a result so far at a load that is the same for all, if there are several.

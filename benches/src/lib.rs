@@ -28,6 +28,7 @@ pub mod chapters;
 pub mod cli;
 pub mod compare;
 pub mod costs;
+pub mod distance;
 pub mod generator;
 pub mod growth;
 mod inlet;

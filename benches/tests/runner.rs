@@ -112,6 +112,15 @@ fn workers_that_forward_have_results_beside_the_control_and_the_limit() {
         assert!(outcome["summary"]["ns_full"]["median"].as_f64().unwrap() > 100.0);
         assert!(outcome["summary"]["p50"]["median"].as_f64().unwrap() > 0.0);
         assert!(outcome["runs"][0]["packets_checked"].as_u64().unwrap() > 100);
+        // The control is no worker, whose distance from the limit could be asked for.
+        let beside = outcome["beside_limit"].as_array().unwrap();
+        assert_eq!(beside.is_empty(), outcome["contender"] == "control (no worker)");
+        for turn in beside {
+            assert!(
+                turn["limit_ns"].as_f64().unwrap() > 50.0 && turn["half_ns"].as_f64().is_none_or(|ns| ns > 100.0),
+                "{turn}"
+            );
+        }
     }
     assert!(outcomes[0]["summary"]["memory"]["median"].as_f64().unwrap() > 100_000.0);
     let lengths: Vec<u64> =

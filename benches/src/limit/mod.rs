@@ -56,16 +56,27 @@ const CIPHERING: Duration = Duration::from_millis(40);
 /// # Errors
 /// The system's; or packets were lost.
 pub fn measure(case: Case, cores: Cores) -> Result<Limit> {
-    let Case { audience, mode, traffic } = case;
-    let len = traffic.packet_len + mode.suite().map_or(0, |suite| suite.rtp_tag_len());
-    let send = |way| sending::measure(audience, way, len, cores);
-    let cipher_ns = pinned_to(cores.worker, || Ok(cipher(mode, traffic.packet_len)))??;
     Ok(Limit {
-        send_ns: send(Way::of(traffic.pattern))?,
-        longest_trains_ns: Some(send(Way::LongestTrains)?),
-        cipher_ns,
-        receive_ns: Some(receiving::measure(audience.streams(), traffic.packet_len, cores)?),
+        longest_trains_ns: Some(send(case, Way::LongestTrains, cores)?),
+        receive_ns: Some(receiving::measure(case.audience.streams(), case.traffic.packet_len, cores)?),
+        ..without_receiving(case, cores)?
     })
+}
+
+/// Measures what [`Limit::without_receiving`] consists of, and nothing else.
+///
+/// # Errors
+/// Likewise.
+pub fn without_receiving(case: Case, cores: Cores) -> Result<Limit> {
+    let Case { mode, traffic, .. } = case;
+    let cipher_ns = pinned_to(cores.worker, || Ok(cipher(mode, traffic.packet_len)))??;
+    let send_ns = send(case, Way::of(traffic.pattern), cores)?;
+    Ok(Limit { send_ns, longest_trains_ns: None, cipher_ns, receive_ns: None })
+}
+
+fn send(Case { audience, mode, traffic }: Case, way: Way, cores: Cores) -> Result<f64> {
+    let len = traffic.packet_len + mode.suite().map_or(0, |suite| suite.rtp_tag_len());
+    sending::measure(audience, way, len, cores)
 }
 
 /// Processor time of this thread, in nanoseconds.

@@ -3,6 +3,7 @@
 mod tables;
 
 use crate::case::Case;
+use crate::distance::Beside;
 use crate::growth::Growth;
 use crate::limit::Limit;
 use crate::machine::Cores;
@@ -64,6 +65,9 @@ pub struct Outcome {
     /// At the load that was the same for all workers, where there are several.
     #[serde(default)]
     pub same_load: Option<SameLoad>,
+    /// Turns beside the limit, of all runs; none in older results, and where the limit couldn't be measured.
+    #[serde(default)]
+    pub beside_limit: Vec<Beside>,
     /// What went wrong in the others.
     pub failures: Vec<String>,
 }
@@ -113,7 +117,8 @@ impl Outcome {
             }
         }
         let summary = if failures.is_empty() { Summary::of(&runs) } else { None };
-        Self { contender, case, summary, calls_per_packet, runs, same_load: None, failures }
+        let (same_load, beside_limit) = (None, Vec::new());
+        Self { contender, case, summary, calls_per_packet, runs, same_load, beside_limit, failures }
     }
 
     /// What came of the same load for all. Who has failed there has no result at all.

@@ -3,6 +3,7 @@
 use super::{Outcome, Report, Summary};
 use crate::case::Case;
 use crate::compare;
+use crate::distance::Distance;
 use crate::growth::Cost;
 use crate::same_load::{self, Figures, Schedule};
 use crate::stats::Spread;
@@ -207,7 +208,8 @@ struct Limits {
 const ABOUT_LIMITS: &str = "The limit is what the kernel's cheapest sending for the pattern and the cipher take alone. With receiving: and what \
                             the kernel's cheapest receiving takes, divided by the copies that are made of each packet. The floor: the same with \
                             packets in the longest trains that every kernel takes, if that is cheaper, and of each part the least of all \
-                            repetitions. ×: how many times that a worker takes, at saturation and at half load.";
+                            repetitions. ×: how many times that a worker takes, at saturation and at half load. For × limit the limit is measured \
+                            again beside each of several short turns of the worker: the median of these ratios, its 95 % interval in brackets.";
 
 /// What the table of growth shows.
 const ABOUT_GROWTH: &str = "A process of the worker for each size, all at half of the lowest of its saturations in them, in turns that alternate. \
@@ -216,6 +218,10 @@ const ABOUT_GROWTH: &str = "A process of the worker for each size, all at half o
 
 fn none() -> String {
     "–".to_owned()
+}
+
+fn show_distance(Distance { full, half }: Distance) -> String {
+    [full, half].map(|times| times.map_or_else(none, |times| times.show(1.0, 2))).join(", ")
 }
 
 /// What the columns of the same load are.
@@ -267,7 +273,7 @@ fn cells(outcome: &Outcome, reference: Option<&Summary>, limits: Limits) -> Vec<
         summary.ns_full.show(1.0, 0),
         summary.ns_half.show(1.0, 0),
         limits.limit.map_or_else(none, |limit| format!("{limit:.0}")),
-        times(limits.limit),
+        Distance::of(&outcome.beside_limit).map_or_else(|| times(limits.limit), show_distance),
         times(limits.with_receiving),
         times(limits.floor),
         reference.map_or_else(none, |reference| format!("{:.2}", summary.ns_full.median / reference.ns_full.median)),
@@ -287,6 +293,7 @@ fn cells(outcome: &Outcome, reference: Option<&Summary>, limits: Limits) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::distance::Beside;
     use crate::growth::Growth;
     use crate::growth::tests::{rooms, same_load as slower};
     use crate::measure::Run;
@@ -339,6 +346,20 @@ mod tests {
         // As it is written and read again.
         let again: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
         assert_eq!(again.markdown(), table);
+    }
+
+    #[test]
+    fn turns_beside_the_limit_count_more_than_medians_of_repetitions() {
+        let mut good = Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None);
+        let turn = |limit_ns| Beside { limit_ns, full_ns: Some(900.0), half_ns: Some(1_200.0) };
+        good.beside_limit = vec![turn(1_000.0), turn(900.0), turn(1_200.0)];
+        let mut report = report(vec![good]);
+        let table = report.markdown();
+        assert!(table.contains("| 800 | 0.90 (0.75–1.00), 1.20 (1.00–1.33) | 1.00, 1.00 |"), "{table}");
+        for turn in &mut report.outcomes[0].beside_limit {
+            turn.full_ns = None;
+        }
+        assert!(report.markdown().contains("| 800 | –, 1.20 (1.00–1.33) |"));
     }
 
     #[test]

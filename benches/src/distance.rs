@@ -1,0 +1,115 @@
+//! How far a worker is from the limit, in turns that alternate.
+//!
+//! A worker's run and the limit's measurement before it are half a minute apart, and a machine that others use too isn't the same after so
+//! long. So the limit is measured once more right before or right after each of several short turns of the worker, at its saturation and at
+//! half of that, and each turn is held against the limit beside it.
+
+use crate::measure::{Load, TOLERATED_LOSS};
+use crate::same_load::Schedule;
+use crate::session::Session;
+use crate::stats::Spread;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// The limit, and a worker's turn at each load beside it, in processor nanoseconds a packet.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Beside {
+    /// The kernel's cheapest sending for the pattern and the cipher.
+    pub limit_ns: f64,
+    /// At the worker's saturation; none when packets were lost.
+    pub full_ns: Option<f64>,
+    /// At half of it, likewise.
+    pub half_ns: Option<f64>,
+}
+
+/// How many times the limit a worker takes: medians over turns with their 95 % intervals; none where there is no turn without loss.
+#[derive(Debug, Clone, Copy)]
+pub struct Distance {
+    /// At saturation.
+    pub full: Option<Spread>,
+    /// At half of it.
+    pub half: Option<Spread>,
+}
+
+impl Distance {
+    /// `None` of no turns.
+    #[must_use]
+    pub fn of(turns: &[Beside]) -> Option<Self> {
+        let times = |ns: fn(&Beside) -> Option<f64>| {
+            Spread::median_interval(turns.iter().filter_map(|turn| Some(ns(turn)? / turn.limit_ns)))
+        };
+        (!turns.is_empty()).then(|| Self { full: times(|turn| turn.full_ns), half: times(|turn| turn.half_ns) })
+    }
+}
+
+/// What is measured in a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Limit,
+    Half,
+    Full,
+}
+
+/// In which order. Half load is always beside the limit, before it as often as after it.
+const fn parts(turn: usize) -> [Part; 3] {
+    if turn.is_multiple_of(2) { [Part::Limit, Part::Half, Part::Full] } else { [Part::Full, Part::Half, Part::Limit] }
+}
+
+/// Measures so many turns of a worker whose saturation is known, in packets a second in all, as long as `limit` has an answer.
+///
+/// # Errors
+/// The worker died, or did other work than it had to.
+pub fn measure(
+    session: &mut Session,
+    saturation: f64,
+    turns: usize,
+    Schedule { seconds, settle, .. }: Schedule,
+    limit: &mut dyn FnMut() -> Option<f64>,
+) -> Result<Vec<Beside>> {
+    let mut load = Load::new(session);
+    let mut at = |rate: f64| -> Result<Option<f64>> {
+        load.hold(rate, settle)?;
+        let step = load.hold(rate, seconds)?;
+        Ok((step.loss() < TOLERATED_LOSS).then(|| step.worker_ns_per_packet()))
+    };
+    let mut results = Vec::with_capacity(turns);
+    for turn in 0..turns {
+        let (mut limit_ns, mut full_ns, mut half_ns) = (None, None, None);
+        for part in parts(turn) {
+            match part {
+                Part::Limit => limit_ns = limit(),
+                Part::Half => half_ns = at(saturation / 2.0)?,
+                Part::Full => full_ns = at(saturation)?,
+            }
+        }
+        let Some(limit_ns) = limit_ns else { break };
+        results.push(Beside { limit_ns, full_ns, half_ns });
+    }
+    Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_held_against_the_limit_beside_them() {
+        // In the second turn everything took twice as long, which is no distance.
+        let turn =
+            |times: f64| Beside { limit_ns: 500.0 * times, full_ns: Some(450.0 * times), half_ns: Some(600.0 * times) };
+        let lossy = Beside { full_ns: None, ..turn(1.0) };
+        let distance = Distance::of(&[turn(1.0), turn(2.0), lossy]).unwrap();
+        let same = |value| Some(Spread { median: value, min: value, max: value });
+        assert_eq!((distance.full, distance.half), (same(0.9), same(1.2)));
+        assert!(Distance::of(&[lossy]).unwrap().full.is_none());
+        assert!(Distance::of(&[]).is_none());
+    }
+
+    #[test]
+    fn half_load_is_always_beside_the_limit() {
+        let order: Vec<Part> = (0..4).flat_map(parts).collect();
+        for (place, _) in order.iter().enumerate().filter(|(_, part)| **part == Part::Half) {
+            assert!(order[place - 1] == Part::Limit || order[place + 1] == Part::Limit, "{order:?}");
+        }
+    }
+}
