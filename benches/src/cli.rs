@@ -1,7 +1,6 @@
 //! The command line of `bench-forward`, and its order of work.
 
 use crate::case::{Audience, Case};
-use crate::distance::{self, Beside};
 use crate::growth::Growth;
 use crate::limit::{self, Limit};
 use crate::machine::Cores;
@@ -13,7 +12,7 @@ use crate::session::{Contender, Session, Setting};
 use crate::traffic::{Pattern, Traffic};
 use crate::worker::{Worker, srtp_backends};
 use crate::workload::Mode;
-use crate::{awake, compare, generator, growth, output, plot, receiver, same_load};
+use crate::{awake, compare, distance, generator, growth, output, plot, receiver, same_load};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::ProgressBar;
@@ -191,8 +190,11 @@ fn texts(report: &Report) -> [(&'static str, String); 2] {
 
 fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let cores = Cores::divide()?;
-    let (durations, schedule) =
-        if options.quick { (Durations::QUICK, Schedule::QUICK) } else { (FULL, Schedule::FULL) };
+    let (durations, schedule, distances) = if options.quick {
+        (Durations::QUICK, Schedule::QUICK, distance::Schedule::QUICK)
+    } else {
+        (FULL, Schedule::FULL, distance::Schedule::FULL)
+    };
     let setting = Setting { receive_trains: options.receive_trains, ..Setting::new(cores, directory) };
     let machine = Machine::describe();
     let (contenders, mut absent) = contenders(options, cores, directory)?;
@@ -205,10 +207,10 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     let workers: Vec<&Contender> = contenders.iter().filter(|contender| contender.program.is_some()).collect();
     let growing = |sizes: &Vec<Case>| workers.iter().filter(|worker| takes_part(worker, &sizes[0])).count();
     let growths: usize = families.iter().map(growing).sum();
+    let beside: usize = cases.iter().map(|case| workers.iter().filter(|worker| takes_part(worker, case)).count()).sum();
     // Each case once more, for the same load.
-    let progress = output::progress(total * options.repetitions + cases.len() + growths)?;
-    let distance_turns = schedule.turns.div_ceil(options.repetitions.max(1));
-    let mut runner = Runner { setting, durations, schedule, distance_turns, progress, absent };
+    let progress = output::progress(total * options.repetitions + cases.len() + beside + growths)?;
+    let mut runner = Runner { setting, durations, schedule, distances, progress, absent };
 
     let mut limits: Vec<(Case, Vec<Limit>)> = cases.iter().map(|&case| (case, Vec::new())).collect();
     let mut tried: HashMap<(usize, usize), Tried> = HashMap::new();
@@ -235,12 +237,17 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
     for (case_index, &case) in cases.iter().enumerate() {
         let mut of_case = Vec::new();
         for (contender_index, contender) in contenders.iter().enumerate() {
-            if let Some(Tried { results, calls, beside_limit }) = tried.remove(&(contender_index, case_index)) {
-                let outcome = Outcome::new(contender.name.clone(), case, results, calls);
-                of_case.push(Outcome { beside_limit, ..outcome });
+            if let Some(Tried { results, calls }) = tried.remove(&(contender_index, case_index)) {
+                of_case.push(Outcome::new(contender.name.clone(), case, results, calls));
             }
         }
-        outcomes.extend(runner.same_load(&contenders, case, of_case));
+        let mut of_case = runner.same_load(&contenders, case, of_case);
+        for outcome in &mut of_case {
+            if let Some(worker) = workers.iter().find(|worker| worker.name == outcome.contender) {
+                runner.distance(worker, outcome);
+            }
+        }
+        outcomes.extend(of_case);
     }
     let mut growth = Vec::with_capacity(growths);
     for sizes in &families {
@@ -256,6 +263,7 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
         tolerated_loss: TOLERATED_LOSS,
         durations,
         same_load: Some(schedule),
+        distances: Some(distances),
         repetitions: options.repetitions,
         contenders,
         absent: runner.absent,
@@ -270,7 +278,6 @@ fn run(options: &Options, cases: &[Case], directory: &Path) -> Result<Report> {
 struct Tried {
     results: Vec<Result<Run, String>>,
     calls: Option<f64>,
-    beside_limit: Vec<Beside>,
 }
 
 impl Tried {
@@ -283,8 +290,7 @@ struct Runner<'a> {
     setting: Setting<'a>,
     durations: Durations,
     schedule: Schedule,
-    /// Turns beside the limit in each repetition: all together as many as at the same load.
-    distance_turns: usize,
+    distances: distance::Schedule,
     progress: ProgressBar,
     absent: Vec<String>,
 }
@@ -304,10 +310,6 @@ impl Runner<'_> {
                     Err(error) => self.say_once(format!("system calls: {error:#}")),
                 }
             }
-            if session.process().is_some() {
-                tell("measuring the limit and the worker in turns");
-                tried.beside_limit.extend(self.beside_limit(&mut session, run.packets_per_second)?);
-            }
             Ok(run)
         });
         if let Err(error) = &result {
@@ -317,15 +319,29 @@ impl Runner<'_> {
         progress.inc(1);
     }
 
-    /// Measures a worker and the limit in turns.
-    fn beside_limit(&mut self, session: &mut Session, saturation: f64) -> Result<Vec<Beside>> {
-        let (case, cores) = (session.case(), self.setting.cores);
-        let (turns, schedule) = (self.distance_turns, self.schedule);
-        let mut limit = || {
-            let limit = limit::without_receiving(case, cores).map(|limit| limit.without_receiving());
+    /// Measures a worker that has a result so far and the limit in turns.
+    fn distance(&mut self, worker: &Contender, outcome: &mut Outcome) {
+        let progress = self.progress.clone();
+        let (case, schedule) = (outcome.case, self.distances);
+        let what = format!("{}, {case}, beside the limit", worker.name);
+        self.log(&what);
+        progress.inc(1);
+        let Some(saturation) = outcome.summary.as_ref().map(|summary| summary.packets_per_second.median) else {
+            return;
+        };
+        progress.set_message(what);
+        let setting = distance::setting(case, self.setting);
+        let mut limit = |duration| {
+            let limit = limit::without_receiving(case, setting.cores, duration).map(|limit| limit.without_receiving());
             limit.map_err(|error| self.say_once(format!("the limit: {error:#}"))).ok()
         };
-        distance::measure(session, saturation, turns, schedule, &mut limit)
+        let result = Session::start(worker, case, setting)
+            .and_then(|mut session| distance::measure(&mut session, saturation, schedule, &mut limit));
+        let result = result.map_err(|error| format!("beside the limit: {error:#}"));
+        if let Err(error) = &result {
+            progress.suspend(|| eprintln!("FAILED: {}, {case}: {error}.", worker.name));
+        }
+        outcome.add_distance(result);
     }
 
     /// Measures the workers that have a result so far at a load that is the same for all, if there are several.

@@ -1,15 +1,39 @@
 //! How far a worker is from the limit, in turns that alternate.
 //!
 //! A worker's run and the limit's measurement before it are half a minute apart, and a machine that others use too isn't the same after so
-//! long. So the limit is measured once more right before or right after each of several short turns of the worker, at its saturation and at
-//! half of that, and each turn is held against the limit beside it.
+//! long: half a second may be too long. So the limit is measured again and again, right before or right after each of many short turns of
+//! the worker, at its saturation and at half of that, and each turn is held against the limit beside it.
 
+use crate::case::Case;
 use crate::measure::{Load, TOLERATED_LOSS};
-use crate::same_load::Schedule;
-use crate::session::Session;
+use crate::receiver::Reception;
+use crate::session::{Session, Setting};
 use crate::stats::Spread;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How many turns, and how long.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Schedule {
+    /// Turns at each load, and as many of the limit.
+    pub turns: usize,
+    /// Seconds of each.
+    pub seconds: f64,
+    /// Seconds of the same load before, untimed.
+    pub settle: f64,
+    /// Seconds under a small load before the first turn, every packet compared.
+    pub compare: f64,
+    /// Seconds of half load after that, untimed: as long as workers keep packets for retransmission.
+    pub warm_up: f64,
+}
+
+impl Schedule {
+    /// For results.
+    pub const FULL: Self = Self { turns: 96, seconds: 0.1, settle: 0.02, compare: 0.3, warm_up: 2.0 };
+    /// To see that everything works.
+    pub const QUICK: Self = Self { turns: 2, seconds: 0.05, settle: 0.01, compare: 0.1, warm_up: 0.1 };
+}
 
 /// The limit, and a worker's turn at each load beside it, in processor nanoseconds a packet.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -55,18 +79,25 @@ const fn parts(turn: usize) -> [Part; 3] {
     if turn.is_multiple_of(2) { [Part::Limit, Part::Half, Part::Full] } else { [Part::Full, Part::Half, Part::Limit] }
 }
 
-/// Measures so many turns of a worker whose saturation is known, in packets a second in all, as long as `limit` has an answer.
+/// In what a worker's turns are measured: like the limit's, its packets wake nobody up.
+#[must_use]
+pub fn setting(case: Case, setting: Setting<'_>) -> Setting<'_> {
+    Setting { reception: Reception::Swept { sockets: case.audience.sockets() }, ..setting }
+}
+
+/// Measures a worker whose saturation is known, in packets a second in all, as long as `limit`, which is told for how long to measure, has an answer.
 ///
 /// # Errors
 /// The worker died, or did other work than it had to.
 pub fn measure(
     session: &mut Session,
     saturation: f64,
-    turns: usize,
-    Schedule { seconds, settle, .. }: Schedule,
-    limit: &mut dyn FnMut() -> Option<f64>,
+    Schedule { turns, seconds, settle, compare, warm_up }: Schedule,
+    limit: &mut dyn FnMut(Duration) -> Option<f64>,
 ) -> Result<Vec<Beside>> {
     let mut load = Load::new(session);
+    load.compare(compare)?;
+    load.hold(saturation / 2.0, warm_up)?;
     let mut at = |rate: f64| -> Result<Option<f64>> {
         load.hold(rate, settle)?;
         let step = load.hold(rate, seconds)?;
@@ -77,7 +108,7 @@ pub fn measure(
         let (mut limit_ns, mut full_ns, mut half_ns) = (None, None, None);
         for part in parts(turn) {
             match part {
-                Part::Limit => limit_ns = limit(),
+                Part::Limit => limit_ns = limit(Duration::from_secs_f64(seconds)),
                 Part::Half => half_ns = at(saturation / 2.0)?,
                 Part::Full => full_ns = at(saturation)?,
             }

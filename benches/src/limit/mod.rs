@@ -48,8 +48,8 @@ impl Limit {
     }
 }
 
-/// How long the cipher is measured.
-const CIPHERING: Duration = Duration::from_millis(40);
+/// How long sending is measured, and the cipher for a fifth of that.
+const SENDING: Duration = Duration::from_millis(200);
 
 /// Measures it.
 ///
@@ -57,26 +57,26 @@ const CIPHERING: Duration = Duration::from_millis(40);
 /// The system's; or packets were lost.
 pub fn measure(case: Case, cores: Cores) -> Result<Limit> {
     Ok(Limit {
-        longest_trains_ns: Some(send(case, Way::LongestTrains, cores)?),
+        longest_trains_ns: Some(send(case, Way::LongestTrains, cores, SENDING)?),
         receive_ns: Some(receiving::measure(case.audience.streams(), case.traffic.packet_len, cores)?),
-        ..without_receiving(case, cores)?
+        ..without_receiving(case, cores, SENDING)?
     })
 }
 
-/// Measures what [`Limit::without_receiving`] consists of, and nothing else.
+/// Measures what [`Limit::without_receiving`] consists of, and nothing else: sending for so long, and the cipher for a fifth of that.
 ///
 /// # Errors
 /// Likewise.
-pub fn without_receiving(case: Case, cores: Cores) -> Result<Limit> {
+pub fn without_receiving(case: Case, cores: Cores, duration: Duration) -> Result<Limit> {
     let Case { mode, traffic, .. } = case;
-    let cipher_ns = pinned_to(cores.worker, || Ok(cipher(mode, traffic.packet_len)))??;
-    let send_ns = send(case, Way::of(traffic.pattern), cores)?;
+    let cipher_ns = pinned_to(cores.worker, || Ok(cipher(mode, traffic.packet_len, duration / 5)))??;
+    let send_ns = send(case, Way::of(traffic.pattern), cores, duration)?;
     Ok(Limit { send_ns, longest_trains_ns: None, cipher_ns, receive_ns: None })
 }
 
-fn send(Case { audience, mode, traffic }: Case, way: Way, cores: Cores) -> Result<f64> {
+fn send(Case { audience, mode, traffic }: Case, way: Way, cores: Cores, duration: Duration) -> Result<f64> {
     let len = traffic.packet_len + mode.suite().map_or(0, |suite| suite.rtp_tag_len());
-    sending::measure(audience, way, len, cores)
+    sending::measure(audience, way, len, cores, duration)
 }
 
 /// Processor time of this thread, in nanoseconds.
@@ -85,7 +85,7 @@ fn thread_ns() -> Result<u64> {
     Ok(now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64)
 }
 
-fn cipher(mode: Mode, packet_len: usize) -> Result<f64> {
+fn cipher(mode: Mode, packet_len: usize, duration: Duration) -> Result<f64> {
     let Some(suite) = mode.suite() else { return Ok(0.0) };
     let mut sender = Sender::new(Backend::Evp, suite, &vec![7; suite.key_and_salt_len()])?;
     let payload = vec![9; packet_len - HEADER_LEN];
@@ -103,7 +103,7 @@ fn cipher(mode: Mode, packet_len: usize) -> Result<f64> {
     protect(100)?;
     let (mut count, start) = (0, Instant::now());
     let before = thread_ns()?;
-    while start.elapsed() < CIPHERING {
+    while start.elapsed() < duration {
         protect(1_000)?;
         count += 1_000;
     }

@@ -1,6 +1,7 @@
 //! What the kernel takes to send a packet.
 //!
-//! The receivers, on the other core, take no trains, as in the measurements, and must get every packet.
+//! The receivers, on the other core, take no trains, as in the measurements, and must get every packet. They look for packets now and then, and
+//! none wakes them up: on loopback that would be the sender's work, and a network has nothing of it.
 
 use super::thread_ns;
 use crate::case::{Audience, Feed};
@@ -8,7 +9,6 @@ use crate::machine::{Cores, pinned_to};
 use crate::traffic::Pattern;
 use anyhow::{Result, bail};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
-use sfu_reactor::poll::{Events, Interest, Poller, Token};
 use sfu_reactor::udp::{RecvBatch, UdpOptions, UdpSocket};
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -17,14 +17,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long is measured.
-const SENDING: Duration = Duration::from_millis(200);
-
 /// Packets that may wait at one receiver, below what its buffer holds.
 const WAITING: u64 = 800;
 
 /// Packets that are sent before it is waited until all have come.
 const ROUND: u64 = 4_000;
+
+/// How often the receivers look for packets.
+const SWEEP: Duration = Duration::from_micros(500);
 
 /// A way of sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +56,8 @@ impl Way {
     }
 }
 
-/// Processor nanoseconds that a packet of this length takes, sent in this way to all receivers.
-pub(super) fn measure(audience: Audience, way: Way, len: usize, cores: Cores) -> Result<f64> {
+/// Processor nanoseconds that a packet of this length takes, sent in this way to all receivers for so long.
+pub(super) fn measure(audience: Audience, way: Way, len: usize, cores: Cores, duration: Duration) -> Result<f64> {
     let options = UdpOptions { receive_buffer: Some(1 << 22), gro: false, ..UdpOptions::default() };
     let sockets: Vec<UdpSocket> = (0..audience.sockets())
         .map(|_| UdpSocket::bind(([127, 0, 0, 1], 0).into(), &options))
@@ -72,7 +72,7 @@ pub(super) fn measure(audience: Audience, way: Way, len: usize, cores: Cores) ->
     thread::scope(|scope| {
         let drain = scope
             .spawn(|| pinned_to(cores.receiver, || drain(sockets, &received, &done).map_err(std::io::Error::other)));
-        let sent = pinned_to(cores.worker, || Ok(send_rounds(&targets, audience, way, len, &received)));
+        let sent = pinned_to(cores.worker, || Ok(send_rounds(&targets, audience, way, len, &received, duration)));
         done.store(true, Ordering::Relaxed);
         match drain.join() {
             Ok(drained) => drained?,
@@ -91,7 +91,14 @@ struct Targets {
 }
 
 /// Sends until it is known what a packet takes.
-fn send_rounds(targets: &[Targets], audience: Audience, way: Way, len: usize, received: &AtomicU64) -> Result<f64> {
+fn send_rounds(
+    targets: &[Targets],
+    audience: Audience,
+    way: Way,
+    len: usize,
+    received: &AtomicU64,
+    duration: Duration,
+) -> Result<f64> {
     let mut out = Out::new(way, len, audience.copies())?;
     // The first round only warms up.
     let (mut measured, mut used, mut sent, mut turn) = (0, 0, 0, 0_u64);
@@ -112,7 +119,7 @@ fn send_rounds(targets: &[Targets], audience: Audience, way: Way, len: usize, re
         }
         sent += round;
         wait_for(received, sent)?;
-        if measured > 0 && begin.elapsed() > SENDING {
+        if measured > 0 && begin.elapsed() > duration {
             return Ok(used as f64 / measured as f64);
         }
     }
@@ -134,22 +141,20 @@ fn wait_for(received: &AtomicU64, sent: u64) -> Result<()> {
     }
 }
 
-/// Takes what comes until it is done.
+/// Takes what has come, again and again until it is done.
 fn drain(mut sockets: Vec<UdpSocket>, received: &AtomicU64, done: &AtomicBool) -> Result<()> {
-    let poller = Poller::new()?;
-    for (index, socket) in sockets.iter().enumerate() {
-        poller.add(socket, Token(index as u64), Interest::READ)?;
-    }
-    let mut events = Events::with_capacity(256);
     let mut batch = RecvBatch::new(64, 2_048);
     while !done.load(Ordering::Relaxed) {
-        poller.wait(&mut events, Some(Duration::from_millis(10)))?;
-        for event in &events {
-            let Some(socket) = sockets.get_mut(event.token.0 as usize) else { continue };
-            batch.clear();
-            socket.recv_batch(&mut batch)?;
-            received.fetch_add(batch.len() as u64, Ordering::Relaxed);
+        for socket in &mut sockets {
+            loop {
+                batch.clear();
+                if socket.recv_batch(&mut batch)? == 0 {
+                    break;
+                }
+                received.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            }
         }
+        thread::sleep(SWEEP);
     }
     Ok(())
 }

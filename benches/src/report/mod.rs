@@ -3,7 +3,7 @@
 mod tables;
 
 use crate::case::Case;
-use crate::distance::Beside;
+use crate::distance::{self, Beside};
 use crate::growth::Growth;
 use crate::limit::Limit;
 use crate::machine::Cores;
@@ -34,6 +34,9 @@ pub struct Report {
     /// The turns of all workers at the same load; none in older results.
     #[serde(default)]
     pub same_load: Option<Schedule>,
+    /// The turns beside the limit; none in older results.
+    #[serde(default)]
+    pub distances: Option<distance::Schedule>,
     /// How often each case was run; contenders alternate.
     pub repetitions: usize,
     /// Who took part.
@@ -130,6 +133,17 @@ impl Outcome {
                 }
                 self.same_load = Some(same_load);
             }
+            Err(failure) => {
+                self.summary = None;
+                self.failures.push(failure);
+            }
+        }
+    }
+
+    /// What came of the turns beside the limit. Who has failed there has no result at all.
+    pub fn add_distance(&mut self, result: Result<Vec<Beside>, String>) {
+        match result {
+            Ok(turns) => self.beside_limit = turns,
             Err(failure) => {
                 self.summary = None;
                 self.failures.push(failure);
@@ -314,6 +328,7 @@ pub(crate) mod tests {
             tolerated_loss: TOLERATED_LOSS,
             durations: Durations::QUICK,
             same_load: Some(Schedule::QUICK),
+            distances: Some(distance::Schedule::QUICK),
             repetitions: 3,
             contenders: ["good", "bad"]
                 .map(|name| Contender {

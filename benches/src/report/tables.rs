@@ -3,7 +3,7 @@
 use super::{Outcome, Report, Summary};
 use crate::case::Case;
 use crate::compare;
-use crate::distance::Distance;
+use crate::distance::{self, Distance};
 use crate::growth::Cost;
 use crate::same_load::{self, Figures, Schedule};
 use crate::stats::Spread;
@@ -16,11 +16,12 @@ impl Report {
         let mut text = format!(
             "{}. Medians of {} repetitions, the smallest and the greatest in brackets. Saturation is the highest load with less than \
              {} % loss; ≥: the load's core had no more to give. CPU ratio: to the first worker's, at saturation. Latencies are \
-             those at half of a worker's own saturation.{} {ABOUT_LIMITS}\n",
+             those at half of a worker's own saturation.{} {ABOUT_LIMITS}{}\n",
             self.machine.summary(),
             self.repetitions,
             self.tolerated_loss * 100.0,
-            self.same_load.map(about_same_load).unwrap_or_default()
+            self.same_load.map(about_same_load).unwrap_or_default(),
+            self.distances.map(about_distances).unwrap_or_default()
         );
         let mut kinds: Vec<&str> = Vec::new();
         for case in self.cases() {
@@ -208,8 +209,7 @@ struct Limits {
 const ABOUT_LIMITS: &str = "The limit is what the kernel's cheapest sending for the pattern and the cipher take alone. With receiving: and what \
                             the kernel's cheapest receiving takes, divided by the copies that are made of each packet. The floor: the same with \
                             packets in the longest trains that every kernel takes, if that is cheaper, and of each part the least of all \
-                            repetitions. ×: how many times that a worker takes, at saturation and at half load. For × limit the limit is measured \
-                            again beside each of several short turns of the worker: the median of these ratios, its 95 % interval in brackets.";
+                            repetitions. ×: how many times that a worker takes, at saturation and at half load.";
 
 /// What the table of growth shows.
 const ABOUT_GROWTH: &str = "A process of the worker for each size, all at half of the lowest of its saturations in them, in turns that alternate. \
@@ -218,6 +218,14 @@ const ABOUT_GROWTH: &str = "A process of the worker for each size, all at half o
 
 fn none() -> String {
     "–".to_owned()
+}
+
+/// How *× limit* is measured.
+fn about_distances(distance::Schedule { turns, seconds, .. }: distance::Schedule) -> String {
+    format!(
+        " × limit is of {turns} turns of {seconds} s at each load, which alternate with turns of the limit, and in which no packet wakes anybody \
+         up: the median of the ratios to the limit beside them, its 95 % interval in brackets."
+    )
 }
 
 fn show_distance(Distance { full, half }: Distance) -> String {
@@ -414,6 +422,7 @@ mod tests {
         let report = report(vec![Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None)]);
         let mut old = serde_json::to_value(&report).unwrap();
         let removed = [
+            old.as_object_mut().unwrap().remove("distances"),
             old.as_object_mut().unwrap().remove("same_load"),
             old["outcomes"][0].as_object_mut().unwrap().remove("same_load"),
             old["outcomes"][0]["summary"].as_object_mut().unwrap().remove("same_load"),
@@ -425,6 +434,7 @@ mod tests {
         old["outcomes"][0]["summary"]["p99_shared"] = serde_json::json!({ "median": 1.0, "min": 1.0, "max": 1.0 });
         let table = serde_json::from_value::<Report>(old).unwrap().markdown();
         assert!(table.contains("| – | – | – | – |") && !table.contains("The same load is"), "{table}");
+        assert!(!table.contains("beside them"), "{table}");
         assert!(table.contains("| 800 | 1.25, 1.25 | – | – |"), "{table}");
         assert!(table.contains("| 1 to 10, plain | 600 | – | 200 | – | 800 | – | – |"), "{table}");
     }
