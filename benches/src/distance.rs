@@ -18,9 +18,11 @@ use std::time::Duration;
 pub struct Schedule {
     /// Turns at each load, and as many of the limit.
     pub turns: usize,
-    /// Seconds of each.
+    /// Seconds of each, or more: in half load's, each stream has at least as many bursts as [`Schedule::bursts`].
     pub seconds: f64,
-    /// Seconds of the same load before, untimed.
+    /// How many bursts.
+    pub bursts: f64,
+    /// Seconds of the same load before, untimed, or a quarter of the bursts: caches hold what the turn before has left.
     pub settle: f64,
     /// Seconds under a small load before the first turn, every packet compared.
     pub compare: f64,
@@ -30,9 +32,9 @@ pub struct Schedule {
 
 impl Schedule {
     /// For results.
-    pub const FULL: Self = Self { turns: 96, seconds: 0.1, settle: 0.02, compare: 0.3, warm_up: 2.0 };
+    pub const FULL: Self = Self { turns: 96, seconds: 0.1, bursts: 8.0, settle: 0.02, compare: 0.3, warm_up: 2.0 };
     /// To see that everything works.
-    pub const QUICK: Self = Self { turns: 2, seconds: 0.05, settle: 0.01, compare: 0.1, warm_up: 0.1 };
+    pub const QUICK: Self = Self { turns: 2, seconds: 0.05, bursts: 1.0, settle: 0.01, compare: 0.1, warm_up: 0.1 };
 }
 
 /// The limit, and a worker's turn at each load beside it, in processor nanoseconds a packet.
@@ -85,6 +87,15 @@ pub fn setting(case: Case, setting: Setting<'_>) -> Setting<'_> {
     Setting { reception: Reception::Swept { sockets: case.audience.sockets() }, ..setting }
 }
 
+/// Seconds of a turn, and of the load before it.
+fn stretches(Case { audience, traffic, .. }: Case, saturation: f64, schedule: Schedule) -> [f64; 2] {
+    // Packets that come in for a burst of each stream, and how many come in a second.
+    let (round, rate) =
+        (audience.streams() as f64 * traffic.pattern.mean_group(), saturation / 2.0 / audience.copies() as f64);
+    let bursts = schedule.bursts * round / rate;
+    [schedule.seconds.max(bursts), schedule.settle.max(bursts / 4.0)]
+}
+
 /// Measures a worker whose saturation is known, in packets a second in all, as long as `limit`, which is told for how long to measure, has an answer.
 ///
 /// # Errors
@@ -92,9 +103,11 @@ pub fn setting(case: Case, setting: Setting<'_>) -> Setting<'_> {
 pub fn measure(
     session: &mut Session,
     saturation: f64,
-    Schedule { turns, seconds, settle, compare, warm_up }: Schedule,
+    schedule: Schedule,
     limit: &mut dyn FnMut(Duration) -> Option<f64>,
 ) -> Result<Vec<Beside>> {
+    let Schedule { turns, compare, warm_up, .. } = schedule;
+    let [seconds, settle] = stretches(session.case(), saturation, schedule);
     let mut load = Load::new(session);
     load.compare(compare)?;
     load.hold(saturation / 2.0, warm_up)?;
@@ -122,6 +135,8 @@ pub fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traffic::Pattern;
+    use crate::workload::Mode;
 
     #[test]
     fn turns_are_held_against_the_limit_beside_them() {
@@ -134,6 +149,18 @@ mod tests {
         assert_eq!((distance.full, distance.half), (same(0.9), same(1.2)));
         assert!(Distance::of(&[lossy]).unwrap().full.is_none());
         assert!(Distance::of(&[]).is_none());
+    }
+
+    #[test]
+    fn a_turn_has_some_bursts_of_each_stream() {
+        let fan = |consumers| Case::one_to(consumers, Mode::Plain, Pattern::Burst);
+        let schedule = Schedule { seconds: 0.1, bursts: 8.0, settle: 0.02, ..Schedule::FULL };
+        // 5,000 packets a second come in, of bursts of about 12.
+        assert_eq!(stretches(fan(100), 1e6, schedule), [0.1, 0.02]);
+        // 500 do.
+        let [seconds, settle] = stretches(fan(1_000), 1e6, schedule);
+        let bursts = seconds * 500.0 / Pattern::Burst.mean_group();
+        assert!((bursts - 8.0).abs() < 1e-9 && (settle - seconds / 4.0).abs() < 1e-9, "{seconds} {settle}");
     }
 
     #[test]
