@@ -18,11 +18,11 @@ use std::time::Duration;
 pub struct Schedule {
     /// Turns at each load, and as many of the limit.
     pub turns: usize,
-    /// Seconds of each, or more: in half load's, each stream has at least as many bursts as [`Schedule::bursts`].
+    /// Seconds of each.
     pub seconds: f64,
-    /// How many bursts.
+    /// Bursts of each stream in a turn at half load. Where they take longer, turns are longer, up to ten times, and fewer.
     pub bursts: f64,
-    /// Seconds of the same load before, untimed, or a quarter of the bursts: caches hold what the turn before has left.
+    /// Seconds of the same load before each, untimed, and more before longer ones: caches hold what the turn before has left.
     pub settle: f64,
     /// Seconds under a small load before the first turn, every packet compared.
     pub compare: f64,
@@ -35,6 +35,19 @@ impl Schedule {
     pub const FULL: Self = Self { turns: 96, seconds: 0.1, bursts: 8.0, settle: 0.02, compare: 0.3, warm_up: 2.0 };
     /// To see that everything works.
     pub const QUICK: Self = Self { turns: 2, seconds: 0.05, bursts: 1.0, settle: 0.01, compare: 0.1, warm_up: 0.1 };
+
+    /// With turns as long as the bursts of a case take, and so many that all together take about as long.
+    fn stretched(self, Case { audience, traffic, .. }: Case, saturation: f64) -> Self {
+        /// Enough for a median with an interval.
+        const FEWEST: usize = 12;
+        const LONGEST: f64 = 10.0;
+        // Packets that come in for a burst of each stream, and how many come in a second.
+        let round = audience.streams() as f64 * traffic.pattern.mean_group();
+        let rate = saturation / 2.0 / audience.copies() as f64;
+        let times = (self.bursts * round / rate / self.seconds).clamp(1.0, LONGEST);
+        let turns = ((self.turns as f64 / times).ceil() as usize).max(FEWEST.min(self.turns));
+        Self { turns, seconds: self.seconds * times, settle: self.settle * times, ..self }
+    }
 }
 
 /// The limit, and a worker's turn at each load beside it, in processor nanoseconds a packet.
@@ -87,15 +100,6 @@ pub fn setting(case: Case, setting: Setting<'_>) -> Setting<'_> {
     Setting { reception: Reception::Swept { sockets: case.audience.sockets() }, ..setting }
 }
 
-/// Seconds of a turn, and of the load before it.
-fn stretches(Case { audience, traffic, .. }: Case, saturation: f64, schedule: Schedule) -> [f64; 2] {
-    // Packets that come in for a burst of each stream, and how many come in a second.
-    let (round, rate) =
-        (audience.streams() as f64 * traffic.pattern.mean_group(), saturation / 2.0 / audience.copies() as f64);
-    let bursts = schedule.bursts * round / rate;
-    [schedule.seconds.max(bursts), schedule.settle.max(bursts / 4.0)]
-}
-
 /// Measures a worker whose saturation is known, in packets a second in all, as long as `limit`, which is told for how long to measure, has an answer.
 ///
 /// # Errors
@@ -106,8 +110,7 @@ pub fn measure(
     schedule: Schedule,
     limit: &mut dyn FnMut(Duration) -> Option<f64>,
 ) -> Result<Vec<Beside>> {
-    let Schedule { turns, compare, warm_up, .. } = schedule;
-    let [seconds, settle] = stretches(session.case(), saturation, schedule);
+    let Schedule { turns, seconds, settle, compare, warm_up, .. } = schedule.stretched(session.case(), saturation);
     let mut load = Load::new(session);
     load.compare(compare)?;
     load.hold(saturation / 2.0, warm_up)?;
@@ -154,13 +157,19 @@ mod tests {
     #[test]
     fn a_turn_has_some_bursts_of_each_stream() {
         let fan = |consumers| Case::one_to(consumers, Mode::Plain, Pattern::Burst);
-        let schedule = Schedule { seconds: 0.1, bursts: 8.0, settle: 0.02, ..Schedule::FULL };
-        // 5,000 packets a second come in, of bursts of about 12.
-        assert_eq!(stretches(fan(100), 1e6, schedule), [0.1, 0.02]);
+        let at = |consumers, saturation| {
+            let stretched = Schedule::FULL.stretched(fan(consumers), saturation);
+            (stretched.turns, stretched.seconds, stretched.settle)
+        };
+        // 5,000 packets a second come in at half load, of bursts of about 12.
+        assert_eq!(at(100, 1e6), (96, 0.1, 0.02));
         // 500 do.
-        let [seconds, settle] = stretches(fan(1_000), 1e6, schedule);
+        let (turns, seconds, settle) = at(1_000, 1e6);
         let bursts = seconds * 500.0 / Pattern::Burst.mean_group();
-        assert!((bursts - 8.0).abs() < 1e-9 && (settle - seconds / 4.0).abs() < 1e-9, "{seconds} {settle}");
+        assert!((bursts - 8.0).abs() < 1e-9 && (settle / seconds - 0.2).abs() < 1e-9, "{seconds} {settle}");
+        assert!((0.9..1.1).contains(&(turns as f64 * seconds / 9.6)), "{turns} of {seconds}");
+        // So slow that there would be turns of minutes.
+        assert_eq!(at(1_000, 1e4), (12, 1.0, 0.2));
     }
 
     #[test]

@@ -223,7 +223,7 @@ fn none() -> String {
 /// How *× limit* is measured.
 fn about_distances(distance::Schedule { turns, seconds, bursts, .. }: distance::Schedule) -> String {
     format!(
-        " × limit is of {turns} turns at each load of {seconds} s, or of {bursts} bursts of each stream where that is longer, which alternate with \
+        " × limit is of {turns} turns of {seconds} s at each load, or of fewer longer ones where {bursts} bursts of each stream take longer, which alternate with \
          turns of the limit, and in which no packet wakes anybody up: the median of the ratios to the limit beside them, its 95 % interval in brackets."
     )
 }
