@@ -2,10 +2,11 @@
 //!
 //! A worker's run and the limit's measurement before it are half a minute apart, and a machine that others use too isn't the same after so
 //! long: half a second may be too long. So the limit is measured again and again, right before or right after each of many short turns of
-//! the worker, at its saturation and at half of that, and each turn is held against the limit beside it.
+//! the worker, at its saturation and at half of that, and each turn is held against the limit beside it. And saturation is looked for again after
+//! some turns: half of what a slower machine had room for is less than half load.
 
 use crate::case::Case;
-use crate::measure::{Load, TOLERATED_LOSS};
+use crate::measure::{self, Load, TOLERATED_LOSS};
 use crate::receiver::Reception;
 use crate::session::{Session, Setting};
 use crate::stats::Spread;
@@ -26,15 +27,37 @@ pub struct Schedule {
     pub settle: f64,
     /// Seconds under a small load before the first turn, every packet compared.
     pub compare: f64,
-    /// Seconds of half load after that, untimed: as long as workers keep packets for retransmission.
+    /// How often saturation is looked for.
+    pub searches: usize,
+    /// Seconds of a step of that search.
+    pub search: f64,
+    /// Seconds of half load before, untimed: as long as workers keep packets for retransmission.
     pub warm_up: f64,
 }
 
 impl Schedule {
     /// For results.
-    pub const FULL: Self = Self { turns: 96, seconds: 0.1, bursts: 8.0, settle: 0.02, compare: 0.3, warm_up: 2.0 };
+    pub const FULL: Self = Self {
+        turns: 96,
+        seconds: 0.1,
+        bursts: 8.0,
+        settle: 0.02,
+        compare: 0.3,
+        searches: 6,
+        search: 0.2,
+        warm_up: 2.0,
+    };
     /// To see that everything works.
-    pub const QUICK: Self = Self { turns: 2, seconds: 0.05, bursts: 1.0, settle: 0.01, compare: 0.1, warm_up: 0.1 };
+    pub const QUICK: Self = Self {
+        turns: 2,
+        seconds: 0.05,
+        bursts: 1.0,
+        settle: 0.01,
+        compare: 0.1,
+        searches: 1,
+        search: 0.05,
+        warm_up: 0.1,
+    };
 
     /// With turns as long as the bursts of a case take, and so many that all together take about as long.
     fn stretched(self, Case { audience, traffic, .. }: Case, saturation: f64) -> Self {
@@ -53,6 +76,8 @@ impl Schedule {
 /// The limit, and a worker's turn at each load beside it, in processor nanoseconds a packet.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Beside {
+    /// What counted as the worker's saturation, in packets a second that all consumers together get.
+    pub saturation: f64,
     /// The kernel's cheapest sending for the pattern and the cipher.
     pub limit_ns: f64,
     /// At the worker's saturation; none when packets were lost.
@@ -100,37 +125,42 @@ pub fn setting(case: Case, setting: Setting<'_>) -> Setting<'_> {
     Setting { reception: Reception::Swept { sockets: case.audience.sockets() }, ..setting }
 }
 
-/// Measures a worker whose saturation is known, in packets a second in all, as long as `limit`, which is told for how long to measure, has an answer.
+/// Measures a worker whose saturation was once so many packets a second in all, as long as `limit`, which is told for how long to measure, has an
+/// answer.
 ///
 /// # Errors
 /// The worker died, or did other work than it had to.
 pub fn measure(
     session: &mut Session,
-    saturation: f64,
+    mut saturation: f64,
     schedule: Schedule,
     limit: &mut dyn FnMut(Duration) -> Option<f64>,
 ) -> Result<Vec<Beside>> {
-    let Schedule { turns, seconds, settle, compare, warm_up, .. } = schedule.stretched(session.case(), saturation);
+    let Schedule { turns, seconds, settle, compare, searches, search, warm_up, .. } =
+        schedule.stretched(session.case(), saturation);
     let mut load = Load::new(session);
     load.compare(compare)?;
     load.hold(saturation / 2.0, warm_up)?;
-    let mut at = |rate: f64| -> Result<Option<f64>> {
+    let at = |load: &mut Load<'_>, rate: f64| -> Result<Option<f64>> {
         load.hold(rate, settle)?;
         let step = load.hold(rate, seconds)?;
         Ok((step.loss() < TOLERATED_LOSS).then(|| step.worker_ns_per_packet()))
     };
     let mut results = Vec::with_capacity(turns);
     for turn in 0..turns {
+        if turn.is_multiple_of(turns.div_ceil(searches)) {
+            saturation = measure::search(&mut load, saturation, search, &mut |_| {})?.rate;
+        }
         let (mut limit_ns, mut full_ns, mut half_ns) = (None, None, None);
         for part in parts(turn) {
             match part {
                 Part::Limit => limit_ns = limit(Duration::from_secs_f64(seconds)),
-                Part::Half => half_ns = at(saturation / 2.0)?,
-                Part::Full => full_ns = at(saturation)?,
+                Part::Half => half_ns = at(&mut load, saturation / 2.0)?,
+                Part::Full => full_ns = at(&mut load, saturation)?,
             }
         }
         let Some(limit_ns) = limit_ns else { break };
-        results.push(Beside { limit_ns, full_ns, half_ns });
+        results.push(Beside { saturation, limit_ns, full_ns, half_ns });
     }
     Ok(results)
 }
@@ -144,8 +174,12 @@ mod tests {
     #[test]
     fn turns_are_held_against_the_limit_beside_them() {
         // In the second turn everything took twice as long, which is no distance.
-        let turn =
-            |times: f64| Beside { limit_ns: 500.0 * times, full_ns: Some(450.0 * times), half_ns: Some(600.0 * times) };
+        let turn = |times: f64| Beside {
+            saturation: 1e6,
+            limit_ns: 500.0 * times,
+            full_ns: Some(450.0 * times),
+            half_ns: Some(600.0 * times),
+        };
         let lossy = Beside { full_ns: None, ..turn(1.0) };
         let distance = Distance::of(&[turn(1.0), turn(2.0), lossy]).unwrap();
         let same = |value| Some(Spread { median: value, min: value, max: value });

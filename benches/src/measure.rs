@@ -209,14 +209,14 @@ impl<'a> Load<'a> {
 }
 
 /// The highest load without loss, as far as short steps tell.
-struct Found {
-    rate: f64,
+pub(crate) struct Found {
+    pub(crate) rate: f64,
     load_limited: bool,
 }
 
 /// Goes up or down, ever faster, until saturation lies between two rates, then halves the distance until it is small. Where the guess
 /// is a good one, as that of the repetition before is, four steps do.
-fn search(load: &mut Load<'_>, guess: f64, seconds: f64, tell: &mut dyn FnMut(&str)) -> Result<Found> {
+pub(crate) fn search(load: &mut Load<'_>, guess: f64, seconds: f64, tell: &mut dyn FnMut(&str)) -> Result<Found> {
     const FIRST_FACTOR: f64 = 1.15;
     const MAX_FACTOR: f64 = 1.75;
     const CLOSE: f64 = 1.04;

@@ -221,10 +221,10 @@ fn none() -> String {
 }
 
 /// How *× limit* is measured.
-fn about_distances(distance::Schedule { turns, seconds, bursts, .. }: distance::Schedule) -> String {
+fn about_distances(distance::Schedule { turns, seconds, bursts, searches, .. }: distance::Schedule) -> String {
     format!(
         " × limit is of {turns} turns of {seconds} s at each load, or of fewer longer ones where {bursts} bursts of each stream take longer, which alternate with \
-         turns of the limit, and in which no packet wakes anybody up: the median of the ratios to the limit beside them, its 95 % interval in brackets."
+         turns of the limit, and in which no packet wakes anybody up; saturation is looked for {searches} times meanwhile: the median of the ratios to the limit beside them, its 95 % interval in brackets."
     )
 }
 
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn turns_beside_the_limit_count_more_than_medians_of_repetitions() {
         let mut good = Outcome::new("good".to_owned(), CASE, vec![Ok(run(200e3))], None);
-        let turn = |limit_ns| Beside { limit_ns, full_ns: Some(900.0), half_ns: Some(1_200.0) };
+        let turn = |limit_ns| Beside { saturation: 200e3, limit_ns, full_ns: Some(900.0), half_ns: Some(1_200.0) };
         good.beside_limit = vec![turn(1_000.0), turn(900.0), turn(1_200.0)];
         let mut report = report(vec![good]);
         let table = report.markdown();
