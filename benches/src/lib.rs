@@ -45,6 +45,7 @@ mod precedence;
 pub mod receiver;
 pub mod report;
 pub mod resources;
+mod runner;
 pub mod same_load;
 mod scene;
 pub mod session;

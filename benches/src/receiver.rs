@@ -108,7 +108,7 @@ pub fn main() -> Result<()> {
 const REQUESTS: Token = Token(u64::MAX);
 
 /// How long swept sockets are left alone at a time.
-const PAUSE: Duration = Duration::from_micros(500);
+pub(crate) const PAUSE: Duration = Duration::from_micros(500);
 
 struct Receiver {
     poller: Poller,

@@ -6,6 +6,7 @@
 use super::thread_ns;
 use crate::case::{Audience, Feed};
 use crate::machine::{Cores, pinned_to};
+use crate::receiver::PAUSE;
 use crate::traffic::Pattern;
 use anyhow::{Result, bail};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
@@ -22,9 +23,6 @@ const WAITING: u64 = 800;
 
 /// Packets that are sent before it is waited until all have come.
 const ROUND: u64 = 4_000;
-
-/// How often the receivers look for packets.
-const SWEEP: Duration = Duration::from_micros(500);
 
 /// A way of sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +152,7 @@ fn drain(mut sockets: Vec<UdpSocket>, received: &AtomicU64, done: &AtomicBool) -
                 received.fetch_add(batch.len() as u64, Ordering::Relaxed);
             }
         }
-        thread::sleep(SWEEP);
+        thread::sleep(PAUSE);
     }
     Ok(())
 }
